@@ -1,0 +1,33 @@
+"""What every test stands on: nothing of the machine that runs it, and how hard Hypothesis searches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# At import, before any test module imports ml_dash: the settings of whoever runs the tests must decide no
+# verdict, and no test, nor a process that it starts, may reach a real keychain.
+for _name in [name for name in os.environ if name.startswith("ML_DASH_")]:
+    del os.environ[_name]
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
+# No deadline and no complaint about slow data: a busy machine is not a defect.
+settings.register_profile(
+    "explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# The same commit gets the same verdict; looking for new counterexamples is the work of the other two.
+settings.register_profile("ci", parent=settings.get_profile("explore"), derandomize=True)
+settings.register_profile("campaign", parent=settings.get_profile("explore"), max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "explore"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders_of_the_person_are_out_of_reach(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Configuration, credentials and journals without a root go to a folder of this test run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path_factory.mktemp("configuration")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
