@@ -15,9 +15,7 @@ for _name in [name for name in os.environ if name.startswith("ML_DASH_")]:
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
 # No deadline and no complaint about slow data: a busy machine is not a defect.
-settings.register_profile(
-    "explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 # The same commit gets the same verdict; looking for new counterexamples is the work of the other two.
 settings.register_profile("ci", parent=settings.get_profile("explore"), derandomize=True)
 settings.register_profile("campaign", parent=settings.get_profile("explore"), max_examples=5_000)

@@ -208,9 +208,7 @@ COMMANDS = ["pip install . && ml-dash demo", "pip install -e '.[dev]' && pytest"
 
 
 def commands_that_ci_runs(root: Path) -> list[str]:
-    listed = subprocess.run(
-        [root / ".ci/run", "--list"], check=True, capture_output=True, text=True, timeout=60
-    )
+    listed = subprocess.run([root / ".ci/run", "--list"], check=True, capture_output=True, text=True, timeout=60)
     return listed.stdout.splitlines()
 
 

@@ -25,8 +25,7 @@ CLAIMS_TO_BE_PURE = "Pure: no I/O."
 LAST_LAYER_BELOW_USERS = 4
 
 IMPURE_MODULES = set(
-    "os io pathlib socket subprocess time random secrets shutil tempfile threading "
-    "filelock httpx keyring".split()
+    "os io pathlib socket subprocess time random secrets shutil tempfile threading filelock httpx keyring".split()
 )
 IMPURE_CALLS = {"open", "print", "input"}
 # module → the only files that may import it, anywhere in the package
@@ -47,9 +46,7 @@ OWNED_MODULES_BELOW_USERS = {
     "fcntl": ("L3", {"journal/disk.py", "journal/lock.py"}),
 }
 RANDOM_FUNCTIONS = {"os.urandom", "os.getrandom", "uuid.uuid1", "uuid.uuid4"}
-CLOCK_FUNCTIONS = {
-    f"datetime.{name}" for name in ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
-}
+CLOCK_FUNCTIONS = {f"datetime.{name}" for name in ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")}
 # What of `os` is about processes, names and the environment; all else is taken for a function on files.
 OS_WITHOUT_FILES = {
     f"os.{name}"
@@ -183,10 +180,7 @@ def violations(file: str, source: str, table: LayerTable, files: set[str]) -> li
             found += call_breaches(called, file, layer, node.lineno)
             if pure and called in IMPURE_CALLS:
                 found.append(("L2", node.lineno, f"calls {called}() in a pure file"))
-    return [
-        f"{rule} {file}:{line} {what}"
-        for rule, line, what in sorted(set(found), key=lambda breach: breach[1])
-    ]
+    return [f"{rule} {file}:{line} {what}" for rule, line, what in sorted(set(found), key=lambda breach: breach[1])]
 
 
 def attribute_breaches(expression: str, file: str, layer: int, line: int) -> Iterator[tuple[str, int, str]]:
@@ -196,9 +190,7 @@ def attribute_breaches(expression: str, file: str, layer: int, line: int) -> Ite
         return
     if expression in CLOCK_FUNCTIONS and file != "clock.py":
         yield "L7", line, f"uses {expression}, which only clock.py may"
-    on_files = (
-        expression.startswith("os.") and expression != "os.path" and not known_without_files(expression)
-    )
+    on_files = expression.startswith("os.") and expression != "os.path" and not known_without_files(expression)
     if on_files and file != "journal/disk.py":
         yield "L3", line, f"uses {expression}, which only journal/disk.py may"
 
@@ -227,17 +219,13 @@ def call_breaches(expression: str, file: str, layer: int, line: int) -> Iterator
 def test_every_file_stands_in_exactly_one_row_of_the_table(file: str) -> None:
     layers = TABLE.layers_of(file)
     assert layers, f"`{file}` stands in no row of spec/layers.md: add `{file}` to {TABLE.likely_layer(file)}"
-    assert len(layers) == 1, (
-        f"`{file}` stands in the rows {layers} of spec/layers.md: leave it in one of them"
-    )
+    assert len(layers) == 1, f"`{file}` stands in the rows {layers} of spec/layers.md: leave it in one of them"
 
 
 @pytest.mark.parametrize("entry", TABLE.entries)
 def test_every_entry_of_the_table_names_something_that_exists(entry: str) -> None:
     exists = any(file == entry or (entry.endswith("/") and file.startswith(entry)) for file in SOURCES)
-    assert exists, (
-        f"row {TABLE.entries[entry][0]} of spec/layers.md names `{entry}`, which is not there: remove it"
-    )
+    assert exists, f"row {TABLE.entries[entry][0]} of spec/layers.md names `{entry}`, which is not there: remove it"
 
 
 @pytest.mark.parametrize("file", [file for file in SOURCES if len(TABLE.layers_of(file)) == 1])
@@ -292,10 +280,7 @@ SEEDED_VIOLATIONS = [
     ("L3", "clock.py", "open('x')"),
     ("L3", "remote/transport.py", "Path('x').read_bytes()"),
     ("L3", "remote/transport.py", "self.path.unlink()"),
-    *(
-        ("L3", "journal/reader.py", f"import {module}")
-        for module in ["io", "mmap", "shutil", "tempfile", "fcntl"]
-    ),
+    *(("L3", "journal/reader.py", f"import {module}") for module in ["io", "mmap", "shutil", "tempfile", "fcntl"]),
     ("L4", "journal/reader.py", "from filelock import FileLock"),
     ("L5", "cli/show.py", "import httpx"),
     ("L5", "experiment.py", "def late():\n    importlib.import_module('httpx')"),
@@ -347,12 +332,8 @@ def test_the_checker_reports_nothing_that_is_allowed(file: str, source: str) -> 
 
 
 def test_every_rule_has_a_seeded_violation() -> None:
-    rules = set(
-        re.findall(r"^\| (L\d+) \|", (ROOT / "spec/layers.md").read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    assert rules - {rule for rule, _, _ in SEEDED_VIOLATIONS} == {"L9"}, (
-        "L9 is tested by importing the package"
-    )
+    rules = set(re.findall(r"^\| (L\d+) \|", (ROOT / "spec/layers.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert rules - {rule for rule, _, _ in SEEDED_VIOLATIONS} == {"L9"}, "L9 is tested by importing the package"
 
 
 def test_a_file_in_two_rows_is_noticed() -> None:

@@ -1,0 +1,91 @@
+"""Every error that ml_dash raises, in one tree.
+
+    MlDashError
+    ├── ConfigurationError (ValueError)      an argument, a level, a prefix or an environment variable is wrong
+    │   └── PrefixError                      the prefix names no experiment, or would leave its root
+    ├── ExperimentError (RuntimeError)       the experiment is not in a state that allows this call
+    ├── StorageError                         the disk, or what stands on it, stops us
+    │   ├── JournalCorruptError              bytes below a durable fence do not replay
+    │   ├── JournalVersionError              written by a newer release than this one
+    │   └── NotFoundError (KeyError)         no such experiment, file, metric or row
+    ├── LockError                            the journal's lock cannot be had
+    ├── NetworkError                         the server cannot be reached
+    ├── AuthenticationError                  the server does not accept the token
+    └── DivergedError                        two lineages of one journal
+
+An error says what was wrong, what was expected and what to do next.  Where users of the package we replace
+catch a built-in type, ours inherits from both.
+"""
+
+from __future__ import annotations
+
+
+class MlDashError(Exception):
+    """Base of all errors that ml_dash raises on purpose."""
+
+
+class ConfigurationError(MlDashError, ValueError):
+    """A value given by the user is not usable."""
+
+
+class PrefixError(ConfigurationError):
+    """The prefix does not name an experiment, or would leave the dash root."""
+
+
+class ExperimentError(MlDashError, RuntimeError):
+    """The experiment is not in a state that allows this call."""
+
+
+class StorageError(MlDashError):
+    """The disk, or what stands on it, stops us."""
+
+
+class JournalCorruptError(StorageError):
+    """Bytes that were once durable do not replay; writing is refused, reading what is intact is not.
+
+    `journal` is the journal's folder, `segment` the number of the segment, `offset` the byte in it where replay
+    stops, `expected` and `found` describe the bytes there, `hint` says what to run.
+    """
+
+    def __init__(self, journal: str, segment: int, offset: int, expected: str, found: str, hint: str) -> None:
+        self.journal = journal
+        self.segment = segment
+        self.offset = offset
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+        super().__init__(
+            f"journal {journal} is damaged in segment {segment:08d} at byte {offset}: "
+            f"expected {expected}, found {found}. {hint}"
+        )
+
+    def __reduce__(self) -> tuple[type[JournalCorruptError], tuple[str, int, int, str, str, str]]:
+        return type(self), (self.journal, self.segment, self.offset, self.expected, self.found, self.hint)
+
+
+class JournalVersionError(StorageError):
+    """The journal was written in a format version that this release does not know."""
+
+
+class NotFoundError(StorageError, KeyError):
+    """What was asked for does not exist."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument; people want the sentence.
+        return str(self.args[0]) if self.args else ""
+
+
+class LockError(MlDashError):
+    """The journal's lock cannot be had, or this file system has none."""
+
+
+class NetworkError(MlDashError):
+    """The server cannot be reached, or does not answer as agreed."""
+
+
+class AuthenticationError(MlDashError):
+    """The server does not accept the token, or there is none."""
+
+
+class DivergedError(MlDashError):
+    """This journal and the server's copy are two different continuations of one history."""

@@ -1,0 +1,22 @@
+"""The only source of randomness: names that no two processes share.
+
+An identifier is the time in microseconds and 40 random bits, both in lower-case base 32, so that identifiers
+sort by birth and two processes started in the same microsecond still differ.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .clock import now_us
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def _base32(number: int, digits: int) -> str:
+    return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(digits)))
+
+
+def new_id() -> str:
+    """18 characters of `[0-9a-z]`; sorts by the time it was made."""
+    return _base32(now_us(), 10) + _base32(int.from_bytes(os.urandom(5), "big"), 8)

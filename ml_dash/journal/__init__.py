@@ -1,0 +1,17 @@
+"""The journal: an append-only, hash-chained log of one experiment, on disk, for many writers at once.
+
+format      the bytes of a header and of a commit                     pure
+chain       which lines of a segment are valid, and which bytes are not   pure
+recovery    what to do with what was found: a decision table           pure
+disk        the one door to the operating system
+lock        the one door to file locks
+folder      where things stand in an experiment's folder
+survey      all segments of a journal, read and judged
+reader      commits in order, from any position, also while others write
+appender    the end of the journal, under its lock: catch up, append, seal, sync
+spool       what a writer has accepted and not yet committed
+drain       commits what dead writers had accepted
+committer   the one thread of a process that moves events from spool to journal
+writer      what an open experiment holds: record, flush, close; survives fork
+checkpoint  the cached fold and what is known to be verified
+"""

@@ -1,0 +1,49 @@
+"""Bytes of a journal that do not replay: where, how many, which events they held, and whether that is known.
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .format import Declaration
+
+
+class DamageKind(str, Enum):
+    """Why bytes do not replay."""
+
+    TORN = "torn"
+    """The end of the newest segment, never promised to anyone.  The next writer opens a new segment behind it."""
+    DEAD = "dead"
+    """Bytes that a later header does not accept: a torn tail of the past, healed by declaration."""
+    CORRUPT = "corrupt"
+    """Bytes that were durable, and have changed or gone since.  They refuse writing until they are declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """`bytes` bytes of segment `segment` from `offset` on.
+
+    `first_seq` to `last_seq` are the events that are missing because of them, as far as their neighbours tell;
+    `last_seq < first_seq` where none is known to be missing.  A cut file misses 0 bytes at its end.
+    """
+
+    kind: DamageKind
+    segment: int
+    offset: int
+    bytes: int
+    first_seq: int
+    last_seq: int
+    declared: bool
+    expected: str
+    found: str
+
+    @property
+    def declaration(self) -> Declaration:
+        return Declaration(self.segment, self.offset, self.bytes)
+
+    @property
+    def refuses_writing(self) -> bool:
+        return self.kind is DamageKind.CORRUPT and not self.declared

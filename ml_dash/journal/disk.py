@@ -1,0 +1,133 @@
+"""The one door to the operating system: every call that touches a file of a journal stands here.
+
+Faults are injected at this door: a test hands a `Disk` of its own to `JournalFolder`, and nothing below notices.
+All paths are absolute.  Errors are the operating system's own, `OSError`, raised as they come; the callers above know
+what each of them means for a promise, and this file does not.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """What identifies the content of a file without reading it: any change through the file system changes it."""
+
+    size: int
+    inode: int
+    modified_ns: int
+    changed_ns: int
+
+
+class Disk:
+    """The real operating system."""
+
+    def make_folder(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
+
+    def list_names(self, path: str) -> list[str]:
+        """Names in a folder, in no order; empty where there is no such folder."""
+        try:
+            return os.listdir(path)
+        except FileNotFoundError:
+            return []
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(path)
+
+    def status(self, path: str) -> FileStatus | None:
+        """None where there is no such file."""
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return FileStatus(found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+
+    def size_of(self, descriptor: int) -> int:
+        return os.fstat(descriptor).st_size
+
+    def same_file(self, descriptor: int, path: str) -> bool:
+        """Whether the open file is still the one that stands under this path."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        except FileNotFoundError:
+            return False
+
+    def open_read(self, path: str) -> int:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def open_append(self, path: str) -> int:
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+
+    def create(self, path: str) -> int:
+        """A new file, open for reading and appending; FileExistsError where the name is taken."""
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def read_at(self, descriptor: int, offset: int, count: int) -> bytes:
+        """Up to `count` bytes; fewer only at the end of the file."""
+        parts = []
+        while count > 0 and (part := os.pread(descriptor, count, offset)):
+            parts.append(part)
+            offset += len(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """All of `data`, or an OSError after an unknown part of it."""
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
+
+    def reserve_map(self, descriptor: int, size: int) -> mmap.mmap:
+        """A writable, shared map of the file's first `size` bytes, on blocks that are really reserved.
+
+        Without the reservation a full disk would kill the process with SIGBUS instead of raising here.
+        """
+        os.posix_fallocate(descriptor, 0, size)
+        return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Bytes and length of the file are on the medium when this returns."""
+        sync = getattr(os, "fdatasync", os.fsync)
+        sync(descriptor)
+
+    def sync_file(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def sync_folder(self, path: str) -> None:
+        """Names created in, or removed from, the folder are on the medium when this returns."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def empty(self, descriptor: int) -> None:
+        """Gives back all blocks of a file that no map of this process shows any more."""
+        os.ftruncate(descriptor, 0)
+
+    def rename(self, source: str, target: str) -> None:
+        """Atomic; replaces `target`."""
+        os.replace(source, target)
+
+    def remove(self, path: str) -> None:
+        """Removes the name; nothing happens where it is gone already."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def in_forked_child(self, action: Callable[[], None]) -> None:
+        """`action` is called in every forked child, before its code goes on."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=action)
+
+
+OPERATING_SYSTEM = Disk()

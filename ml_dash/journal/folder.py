@@ -1,0 +1,71 @@
+"""Where things stand in an experiment's folder.
+
+    <experiment>/_journal/00000001.jsonl       a segment, named by its number
+    <experiment>/_journal/lock                 created once, never deleted
+    <experiment>/_journal/spool/<writer>.jsonl         a live writer's first spool file, locked while it lives
+    <experiment>/_journal/spool/<writer>.<n>.jsonl     the ones that follow
+    <experiment>/_journal/checkpoint.json      a cache
+    <experiment>/_files/<aa>/<sha256>          saved files
+
+An experiment is a folder with a `_journal`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .disk import OPERATING_SYSTEM, Disk
+
+JOURNAL = "_journal"
+FILES = "_files"
+_SEGMENT_NAME = re.compile(r"([0-9]{8})\.jsonl")
+_SPOOL_NAME = re.compile(r"([0-9a-z]+)(?:\.([0-9]+))?\.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFolder:
+    """The journal of the experiment that stands at `experiment`, reached through `disk`."""
+
+    experiment: Path
+    disk: Disk = field(default=OPERATING_SYSTEM, compare=False)
+
+    @property
+    def path(self) -> str:
+        return str(self.experiment / JOURNAL)
+
+    @property
+    def lock_path(self) -> str:
+        return f"{self.path}/lock"
+
+    @property
+    def spool_folder(self) -> str:
+        return f"{self.path}/spool"
+
+    @property
+    def checkpoint_path(self) -> str:
+        return f"{self.path}/checkpoint.json"
+
+    def segment_path(self, number: int) -> str:
+        return f"{self.path}/{number:08d}.jsonl"
+
+    def spool_path(self, writer: str, number: int) -> str:
+        """`number` counts from 1; the first file is the one whose lock tells whether the writer lives."""
+        return f"{self.spool_folder}/{writer}.jsonl" if number == 1 else f"{self.spool_folder}/{writer}.{number}.jsonl"
+
+    def segment_numbers(self) -> list[int]:
+        """The segments there are, oldest first."""
+        matches = map(_SEGMENT_NAME.fullmatch, self.disk.list_names(self.path))
+        return sorted(int(match[1]) for match in matches if match)
+
+    def spool_files(self) -> dict[str, list[int]]:
+        """The spool files of each writer, by number, ascending."""
+        found: dict[str, list[int]] = {}
+        for match in map(_SPOOL_NAME.fullmatch, self.disk.list_names(self.spool_folder)):
+            if match:
+                found.setdefault(match[1], []).append(int(match[2] or 1))
+        return {writer: sorted(numbers) for writer, numbers in sorted(found.items())}
+
+    def exists(self) -> bool:
+        return self.disk.exists(self.path)
