@@ -7,10 +7,17 @@ what each of them means for a promise, and this file does not.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import ENOSYS
+from typing import BinaryIO
+
+# The number of the ioctl that makes one file share the blocks of another (linux/fs.h, `FICLONE`).
+_FICLONE = 0x40049409
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,36 @@ class Disk:
         """`action` is called in every forked child, before its code goes on."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=action)
+
+    # -- content of saved files ----------------------------------------------------------------------------------
+
+    def create_draft(self, path: str) -> int:
+        """A new file, open for reading and for writing anywhere; FileExistsError where the name is taken."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def clone(self, source: int, target: int) -> bool:
+        """Whether the empty file `target` now shares all blocks of `source`, which only some file systems can do."""
+        if sys.platform != "linux":
+            return False
+        try:
+            fcntl.ioctl(target, _FICLONE, source)
+        except OSError:
+            return False
+        return True
+
+    def copy_range(self, source: int, offset: int, target: int, count: int) -> int:
+        """Copies up to `count` bytes from `offset` to where `target` is, inside the kernel; 0 only at the end, or where
+        the kernel knows no length of the source.  OSError where the two files cannot be copied this way."""
+        if sys.platform != "linux":
+            raise OSError(ENOSYS, "this system has no copy_file_range")
+        return os.copy_file_range(source, target, count, offset_src=offset)
+
+    def file_object(self, descriptor: int) -> BinaryIO:
+        """A file object for libraries that write by themselves; closing it leaves the descriptor open."""
+        return open(descriptor, "r+b", closefd=False)
+
+    def make_read_only(self, descriptor: int) -> None:
+        os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o555)
 
 
 OPERATING_SYSTEM = Disk()
