@@ -101,8 +101,8 @@ class Block:
             None,
             self.named,
             self.name,
-            decode_column(self._times, self.count)[:kept],
-            {key: decode_column(column, self.count)[:kept] for key, column in self._columns.items()},
+            list(decode_column(self._times, self.count)[:kept]),
+            {key: list(decode_column(column, self.count)[:kept]) for key, column in self._columns.items()},
             [tag for tag in self._tags if tag[0][1] < kept],
         )
 

@@ -25,6 +25,9 @@ LOG_WRITTEN = "log.written"
 METRIC_DESCRIBED = "metric.described"
 METRIC_LOGGED = "metric.logged"
 TRACK_APPENDED = "track.appended"
+FILE_SAVED = "file.saved"
+FILE_UPDATED = "file.updated"
+FILE_DELETED = "file.deleted"
 
 EVENT_TYPES = (
     RUN_STARTED,
@@ -38,6 +41,9 @@ EVENT_TYPES = (
     METRIC_DESCRIBED,
     METRIC_LOGGED,
     TRACK_APPENDED,
+    FILE_SAVED,
+    FILE_UPDATED,
+    FILE_DELETED,
 )
 
 STREAM_TYPES = frozenset((METRIC_LOGGED, TRACK_APPENDED))
