@@ -29,7 +29,7 @@ from typing import Any
 
 import orjson
 
-from .columns import Column, decode_column, encode_column
+from .columns import Column, decode_column, encode_column, last_value
 from .events import COLUMNAR_TYPES, STREAM_TYPES, Event
 from .rows import NON_FINITE, Row, Shape, define, tags_of, time_of
 from .values import Tag, from_plain
@@ -76,6 +76,11 @@ class Block:
     def times_us(self, commit_time_us: int) -> list[int]:
         """When each event happened, in microseconds since 1970."""
         return [commit_time_us + offset for offset in decode_column(self._times, self.count)]
+
+    def last_time_us(self, commit_time_us: int) -> int:
+        """When the last event happened."""
+        offset: int = last_value(self._times, self.count)
+        return commit_time_us + offset
 
     def payloads(self) -> Iterator[dict[str, Any]]:
         """The payload of each event, in order."""

@@ -86,6 +86,18 @@ def decode_column(column: Any, count: int) -> Column:
     return values
 
 
+def last_value(column: Any, count: int) -> Any:
+    """The last of the `count` values of a column, without decoding the others where its form allows that.
+
+    Raises ValueError as `decode_column` does, where it has to look.
+    """
+    if isinstance(column, list):
+        return column[-1]
+    if "delta" in column:
+        return column["first"] + sum(_unpack(column["delta"], column["data"]))
+    return decode_column(column, count)[-1]
+
+
 def _encode_floats(values: Sequence[float]) -> dict[str, Any]:
     doubles = array("d", values)
     singles = array("f", doubles[:8])

@@ -43,7 +43,7 @@ from .events import (
 )
 from .nouns import EMPTY, FileState, FrozenDict, MetricState, Session, State, TrackState, WriterState
 from .parameters import Parameters
-from .series import extend_metric, extend_track
+from .series import Metric, extend_track
 from .status import SEVERITY, Status
 
 UNDECODABLE = "(undecodable)"
@@ -105,10 +105,13 @@ class Fold:
 
     def __init__(self, state: State = EMPTY) -> None:
         self._state = state
+        self._created_us = state.created_us
         self._changes: dict[str, Any] = {}
         self._drafts: dict[str, dict[Any, Any]] = {}
         self._changed_drafts: set[str] = set()
         self._parameters: Parameters | None = None
+        self._metrics: dict[str | None, Metric] = {}
+        self._changed_metrics: dict[str | None, None] = {}
         self._handlers: dict[str, Callable[[Event], None]] = {
             RUN_STARTED: self._run_started,
             RUN_COMPLETED: self._run_completed,
@@ -128,6 +131,9 @@ class Fold:
 
     def state(self) -> State:
         """The state after all that was added so far."""
+        for name in self._changed_metrics:
+            self._draft("metrics")[name] = self._metrics[name].state()
+        self._changed_metrics.clear()
         drafts: dict[str, Any] = {name: FrozenDict(self._drafts[name]) for name in self._changed_drafts}
         if self._changes or drafts:
             self._state = replace(self._state, **self._changes, **drafts)
@@ -148,17 +154,17 @@ class Fold:
         if not blocks:
             return
         # In the order of their first events, in which the events themselves would make new entries.
-        ordered = sorted(blocks, key=_first_position)
-        count = sum(block.count for block in ordered)
-        if self._value("created_us") is None:
-            self._changes["created_us"] = _time_us(ordered[0], 0, line)
-        newest = max(ordered, key=_last_position)
-        self._reach(line.first + count - 1, _time_us(newest, -1, line))
+        ordered = blocks if len(blocks) == 1 else sorted(blocks, key=_first_position)
+        count = sum([len(block.positions) for block in ordered])
+        if self._created_us is None:
+            self._changes["created_us"] = self._created_us = _first_time_us(ordered[0], line)
+        newest = ordered[0] if len(ordered) == 1 else max(ordered, key=_last_position)
+        self._reach(line.first + count - 1, _last_time_us(newest, line))
         self._see_writer(line.writer, line.session, line.first, count)
         known = next((block for block in ordered if block.type in self._handlers), None)
         if known is not None:
             seq = line.first + known.positions[0]
-            self._see_session(line.session, line.writer, seq, lambda: _time_us(known, 0, line))
+            self._see_session(line.session, line.writer, seq, lambda: _first_time_us(known, line))
         for block in ordered:
             self._add_block(block, line)
 
@@ -202,18 +208,13 @@ class Fold:
         self, event_type: str, name: str | None, columns: Mapping[str, Column], count: int, first: int, last: int
     ) -> None:
         if event_type == METRIC_LOGGED:
-            metrics = self._draft("metrics")
-            metric = metrics.get(name) or MetricState(_text_or_none(name))
-            metrics[name] = extend_metric(metric, columns, count, first, last)
+            self._metric(name).extend(columns, count, first, last)
         else:
             tracks = self._draft("tracks")
             track = tracks.get(name) or TrackState(_text(name))
             tracks[name] = extend_track(track, columns, count)
 
     # -- what is under construction ------------------------------------------------------------------------------
-
-    def _value(self, name: str) -> Any:
-        return self._changes[name] if name in self._changes else getattr(self._state, name)
 
     def _look(self, name: str) -> Mapping[Any, Any]:
         """A mapping, to look at."""
@@ -228,9 +229,18 @@ class Fold:
         self._changed_drafts.add(name)
         return draft
 
+    def _metric(self, name: str | None) -> Metric:
+        """A metric, to change."""
+        metric = self._metrics.get(name)
+        if metric is None:
+            metric = Metric(self._state.metrics.get(name) or MetricState(_text_or_none(name)))
+            self._metrics[name] = metric
+        self._changed_metrics[name] = None
+        return metric
+
     def _reach(self, seq: int, time_us: int) -> None:
-        if self._value("created_us") is None:
-            self._changes["created_us"] = time_us
+        if self._created_us is None:
+            self._changes["created_us"] = self._created_us = time_us
         self._changes["seq"] = seq
         self._changes["time_us"] = time_us
 
@@ -244,8 +254,18 @@ class Fold:
         last_seq = first_seq + count - 1
         if known is None:
             writers[writer] = WriterState(writer, session, first_seq, last_seq, count)
-        else:
-            writers[writer] = replace(known, last_seq=last_seq, count=known.count + count)
+            return
+        writers[writer] = WriterState(
+            writer,
+            known.session,
+            known.first_seq,
+            last_seq,
+            known.count + count,
+            known.host,
+            known.pid,
+            known.rank,
+            known.parent,
+        )
 
     def _see_session(self, session: str, writer: str, seq: int, time_us: Callable[[], int]) -> None:
         """Rule 3, and who takes part."""
@@ -325,10 +345,8 @@ class Fold:
         counts[level] = counts.get(level, 0) + 1
 
     def _metric_described(self, event: Event) -> None:
-        name = _text_or_none(event.data["name"])
         given = _given(event.data, ("description", "tags", "metadata"))
-        metrics = self._draft("metrics")
-        metrics[name] = replace(metrics.get(name) or MetricState(name), **given)
+        self._metric(event.data["name"]).describe(given)
 
     def _metric_logged(self, event: Event) -> None:
         self._extend_by_one(event)
@@ -377,9 +395,16 @@ def _last_position(block: Block) -> int:
     return block.positions[-1]
 
 
-def _time_us(block: Block, index: int, line: CommitFacts) -> int:
+def _first_time_us(block: Block, line: CommitFacts) -> int:
     try:
-        return block.times_us(line.time_us)[index]
+        return block.times_us(line.time_us)[0]
+    except _MALFORMED:
+        return line.time_us
+
+
+def _last_time_us(block: Block, line: CommitFacts) -> int:
+    try:
+        return block.last_time_us(line.time_us)
     except _MALFORMED:
         return line.time_us
 

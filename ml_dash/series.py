@@ -7,7 +7,7 @@ One point is a column of length one, so that folding event by event and block by
     them.  An integer beyond a double's range counts as an infinity there.
  3. `min` and `max` keep the earlier one of equals.
 
-`sum()` is not used for floats: since Python 3.12 it compensates, and where blocks end would show in the result.
+Since Python 3.12 `sum()` compensates for rounding: where blocks end would show in the result, so it is not used there.
 
 Pure: no I/O.
 """
@@ -17,55 +17,95 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from math import inf, isnan
+from typing import Any
 
 from .columns import Column
 from .nouns import FieldState, FrozenDict, MetricState, TrackState
 
+SUM_IS_PLAIN = sum([1e16, 1.0, -1e16]) == 0.0
+"""Whether this Python's `sum` adds from left to right and nothing else, as it did before 3.12."""
+
 Number = int | float
-
-
-def extend_metric(
-    metric: MetricState, columns: Mapping[str, Column], count: int, first_seq: int, last_seq: int
-) -> MetricState:
-    """The metric with `count` more points; each column holds one value of each of them."""
-    fields = dict(metric.fields)
-    for key, column in columns.items():
-        fields[key] = extend_field(fields.get(key, _NO_FIELD), column)
-    return MetricState(
-        metric.name,
-        metric.description,
-        metric.tags,
-        metric.metadata,
-        metric.count + count,
-        first_seq if metric.first_seq is None else metric.first_seq,
-        last_seq,
-        FrozenDict(fields),
-    )
-
-
 _NO_FIELD = FieldState()
 
 
-def extend_field(field: FieldState, column: Column) -> FieldState:
-    """The field with the values of a column that is not empty."""
-    last = column[-1]
-    if isinstance(column, range) and type(field.sum) is int:
-        count, total = len(column), (column[0] + last) * len(column) // 2
-        low, high = (column[0], last) if column.step > 0 else (last, column[0])
-        return FieldState(field.count + count, last, _least(field.min, low), _most(field.max, high), field.sum + total)
-    numbers = _numbers(column)
-    total = _add(field.sum, numbers)
-    if total != total:
-        # A NaN among the numbers, or infinities that cancel; only now is it worth a look at each of them.
-        numbers = [number for number in numbers if number == number]
-        total = _add(field.sum, numbers)
-    if not numbers:
-        return FieldState(field.count, last, field.min, field.max, field.sum)
-    return FieldState(
-        field.count + len(numbers), last, _least(field.min, min(numbers)), _most(field.max, max(numbers)), total
-    )
+class Field:
+    """A `FieldState` under construction."""
+
+    __slots__ = ("count", "last", "max", "min", "sum")
+
+    def __init__(self, field: FieldState = _NO_FIELD) -> None:
+        self.count = field.count
+        self.last = field.last
+        self.min = field.min
+        self.max = field.max
+        self.sum = field.sum
+
+    def extend(self, column: Column) -> None:
+        """Adds the values of a column that is not empty."""
+        self.last = last = column[-1]
+        if isinstance(column, range) and type(self.sum) is int:
+            numbers: Sequence[Number] = (column[0], last)
+            self.count += len(column)
+            self.sum += (column[0] + last) * len(column) // 2
+        else:
+            numbers = _numbers(column)
+            total = _add(self.sum, numbers)
+            if total != total:
+                # A NaN among the numbers, or infinities that cancel; only now is it worth a look at each of them.
+                numbers = [number for number in numbers if number == number]
+                total = _add(self.sum, numbers)
+            self.count += len(numbers)
+            self.sum = total
+            if not numbers:
+                return
+        low, high = min(numbers), max(numbers)
+        if self.min is None or low < self.min:
+            self.min = low
+        if self.max is None or high > self.max:
+            self.max = high
+
+    def state(self) -> FieldState:
+        return FieldState(self.count, self.last, self.min, self.max, self.sum)
+
+
+class Metric:
+    """A `MetricState` under construction."""
+
+    __slots__ = ("_described", "count", "fields", "first_seq", "last_seq")
+
+    def __init__(self, metric: MetricState) -> None:
+        self._described = metric
+        self.count = metric.count
+        self.first_seq = metric.first_seq
+        self.last_seq = metric.last_seq
+        self.fields = {key: Field(field) for key, field in metric.fields.items()}
+
+    def describe(self, given: Mapping[str, Any]) -> None:
+        """Replaces what is given of description, tags and metadata."""
+        self._described = replace(self._described, **given)
+
+    def extend(self, columns: Mapping[str, Column], count: int, first_seq: int, last_seq: int) -> None:
+        """Adds `count` points; each column holds one value of each of them."""
+        fields = self.fields
+        for key, column in columns.items():
+            field = fields.get(key)
+            if field is None:
+                field = fields[key] = Field()
+            field.extend(column)
+        self.count += count
+        self.last_seq = last_seq
+        if self.first_seq is None:
+            self.first_seq = first_seq
+
+    def state(self) -> MetricState:
+        fields = FrozenDict({key: field.state() for key, field in self.fields.items()})
+        return replace(
+            self._described, count=self.count, first_seq=self.first_seq, last_seq=self.last_seq, fields=fields
+        )
 
 
 def extend_track(track: TrackState, columns: Mapping[str, Column], count: int) -> TrackState:
@@ -88,7 +128,7 @@ def _numbers(column: Column) -> Sequence[Number]:
 
 def _add(total: Number, numbers: Iterable[Number]) -> Number:
     try:
-        return _last(accumulate(numbers, initial=total))
+        return sum(numbers, total) if SUM_IS_PLAIN else _last(accumulate(numbers, initial=total))
     except OverflowError:
         return _last(accumulate(numbers, _add_beyond_doubles, initial=total))
 
