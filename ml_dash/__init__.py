@@ -1,0 +1,106 @@
+"""Records machine-learning experiments as an append-only journal of events.
+
+    from ml_dash import Experiment
+
+    with Experiment("alice/mnist/baseline").run as experiment:
+        experiment.params.set(lr=0.001)
+        experiment.metrics("train").log(step=1, loss=0.5)
+
+This is the package's public list.  Each name is loaded when it is first used, so that `import ml_dash` costs next to
+nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .auto_start import dxp as dxp
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import DivergedError as DivergedError
+    from .errors import ExperimentError as ExperimentError
+    from .errors import JournalCorruptError as JournalCorruptError
+    from .errors import JournalVersionError as JournalVersionError
+    from .errors import LockError as LockError
+    from .errors import MlDashError as MlDashError
+    from .errors import NetworkError as NetworkError
+    from .errors import NotFoundError as NotFoundError
+    from .errors import PrefixError as PrefixError
+    from .errors import StorageError as StorageError
+    from .errors import TemplateError as TemplateError
+    from .events import Event as Event
+    from .experiment import Experiment as Experiment
+    from .experiment import ml_dash_experiment as ml_dash_experiment
+    from .history import events as events
+    from .history import experiments as experiments
+    from .history import load as load
+    from .history import verify as verify
+    from .place import OperationMode as OperationMode
+    from .remote_auto_start import rdxp as rdxp
+    from .run import RUN as RUN
+    from .run import find_project_root as find_project_root
+    from .status import Status as Status
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Experiment": "experiment",
+    "ml_dash_experiment": "experiment",
+    "OperationMode": "place",
+    "RUN": "run",
+    "find_project_root": "run",
+    "load": "history",
+    "events": "history",
+    "experiments": "history",
+    "verify": "history",
+    "Event": "events",
+    "Status": "status",
+    "MlDashError": "errors",
+    "ConfigurationError": "errors",
+    "PrefixError": "errors",
+    "TemplateError": "errors",
+    "ExperimentError": "errors",
+    "StorageError": "errors",
+    "JournalCorruptError": "errors",
+    "JournalVersionError": "errors",
+    "NotFoundError": "errors",
+    "LockError": "errors",
+    "NetworkError": "errors",
+    "AuthenticationError": "errors",
+    "DivergedError": "errors",
+}
+# These two are experiments: importing everything must not make any.
+_MODULE_OF_EXPERIMENT = {"dxp": "auto_start", "rdxp": "remote_auto_start"}
+
+__all__ = ["__version__", *_MODULE_OF]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name) or _MODULE_OF_EXPERIMENT.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f"{__name__}.{module}"), name)
+    if name != "events":
+        globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULE_OF_EXPERIMENT})
+
+
+class _Package(ModuleType):
+    """`ml_dash.events` is the function, although loading `ml_dash/events.py` sets that attribute to the module."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "events" and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

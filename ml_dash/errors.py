@@ -3,6 +3,7 @@
     MlDashError
     ├── ConfigurationError (ValueError)      an argument, a level, a prefix or an environment variable is wrong
     │   └── PrefixError                      the prefix names no experiment, or would leave its root
+    │       └── TemplateError (KeyError, AttributeError)   a placeholder in it stands for nothing
     ├── ExperimentError (RuntimeError)       the experiment is not in a state that allows this call
     ├── StorageError                         the disk, or what stands on it, stops us
     │   ├── JournalCorruptError              bytes below a durable fence do not replay
@@ -30,6 +31,14 @@ class ConfigurationError(MlDashError, ValueError):
 
 class PrefixError(ConfigurationError):
     """The prefix does not name an experiment, or would leave the dash root."""
+
+
+class TemplateError(PrefixError, KeyError, AttributeError):
+    """A placeholder of a prefix template stands for nothing, or for itself."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument; people want the sentence.
+        return str(self.args[0]) if self.args else ""
 
 
 class ExperimentError(MlDashError, RuntimeError):

@@ -24,7 +24,7 @@ from .errors import PrefixError
 PART_BYTES_MAX = 255
 RESERVED = frozenset(("_journal", "_files"))
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\\\\]")
-_EXPECTED = "Expected owner/project[/folder…]/name, for example 'alice/mnist/baseline'"
+EXPECTED = "Expected owner/project[/folder…]/name, for example 'alice/mnist/baseline'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Prefix:
 def parse_prefix(text: object) -> Prefix:
     """`text` as a prefix.  Raises PrefixError, which says what is wrong with it."""
     if not isinstance(text, str):
-        raise PrefixError(f"prefix {text!r:.200} is a {type(text).__name__}, not a str. {_EXPECTED}")
+        raise PrefixError(f"prefix {text!r:.200} is a {type(text).__name__}, not a str. {EXPECTED}")
     problem = _problem_of_text(text)
     segments = tuple(text.split("/"))
     if problem is None:
@@ -61,7 +61,7 @@ def parse_prefix(text: object) -> Prefix:
     if problem is None and len(segments) < 2:
         problem = "it has one part only; an owner and a project are needed"
     if problem is not None:
-        raise PrefixError(f"prefix {text!r:.400} names no experiment: {problem}. {_EXPECTED}")
+        raise PrefixError(f"prefix {text!r:.400} names no experiment: {problem}. {EXPECTED}")
     return Prefix(text, segments)
 
 

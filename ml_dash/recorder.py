@@ -1,26 +1,21 @@
 """The one thing that params, logs, metrics, tracks and files know of their experiment: where to record and to read.
 
- 1. Recording on an experiment that is not open raises ExperimentError, also through a builder that was kept: nothing is
-    ever accepted and then lost.
- 2. Builders outlive sessions: they ask for the writer at each call, so they go on when the experiment is opened again.
- 3. Reading sees what this process has just recorded, and goes on after the experiment is closed.
- 4. `ML_DASH_MODE=disabled` is a writer that keeps nothing and a disk on which nothing stands.
+1. Recording on an experiment that is not open raises ExperimentError, also through a builder that was kept: nothing is
+   ever accepted and then lost.
+2. Builders outlive sessions: they ask for the writer at each call, so they go on when the experiment is opened again.
+3. Reading sees what this process has just recorded, and goes on after the experiment is closed.
 """
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import ExperimentError
-from .journal.disk import Disk, FileStatus
-from .journal.folder import JournalFolder
-from .journal.spool import Stream
-from .journal.writer import Writer
 
 if TYPE_CHECKING:
-    from .journal.chain import Position
+    from .journal.folder import JournalFolder
+    from .journal.writer import Writer
     from .replay import Replay
 
 
@@ -67,9 +62,9 @@ class Recorder:
 
         Raises ExperimentError before the first start, StorageError or LockError where the journal cannot be written.
         """
-        folder = self.folder
-        if self._writer is not None:
-            self._writer.commit()
+        folder, writer = self.folder, self._writer
+        if writer is not None:
+            writer.commit()
         if self._replay is None:
             from .replay import Replay
 
@@ -89,81 +84,20 @@ class Recorder:
     def is_open(self) -> bool:
         return self._writer is not None
 
-    def point_to(self, folder: JournalFolder) -> None:
-        """From now on reading is of this journal."""
+    def open(self, folder: JournalFolder, writer: Writer) -> None:
         if folder != self._folder:
             self._folder, self._replay = folder, None
-
-    def open(self, writer: Writer) -> None:
         self._writer = writer
 
-    def close(self) -> None:
-        self._writer = None
-
-
-class NullWriter(Writer):
-    """Rule 4: accepts everything, keeps nothing."""
-
-    def __init__(self) -> None:
-        self.id = self.session = "disabled"
-        self._stream = Stream("", None, named=False)
-
-    def stream(self, event_type: str, name: str | None, *, named: bool = True) -> Stream:
-        return self._stream
-
-    def record_stream(self, stream: Stream, fields: dict[str, Any]) -> None:
-        return
-
-    def record(self, event_type: str, data: dict[str, Any]) -> None:
-        return
-
-    def commit(self) -> None:
-        return
-
-    def flush(self) -> int:
-        return 0
+    def close(self) -> Writer:
+        """Nothing is recorded from here on.  Gives the writer, which is the caller's to end."""
+        writer, self._writer = self.writer(), None
+        return writer
 
     @property
-    def durable_seq(self) -> int:
-        return 0
+    def was_opened(self) -> bool:
+        return self._folder is not None
 
-    @property
-    def position(self) -> Position | None:
-        return None
-
-    @property
-    def is_forked(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        return
-
-
-class NullDisk(Disk):
-    """Rule 4: a disk on which nothing stands and nothing can be put."""
-
-    def list_names(self, path: str) -> list[str]:
-        return []
-
-    def exists(self, path: str) -> bool:
-        return False
-
-    def status(self, path: str) -> FileStatus | None:
-        return None
-
-    def make_folder(self, path: str) -> None:
-        raise PermissionError(f"nothing is recorded while ML_DASH_MODE=disabled: {path}")
-
-    def create(self, path: str) -> int:
-        raise PermissionError(f"nothing is recorded while ML_DASH_MODE=disabled: {path}")
-
-    def open_append(self, path: str) -> int:
-        raise FileNotFoundError(path)
-
-    def open_read(self, path: str) -> int:
-        raise FileNotFoundError(path)
-
-
-def null_folder(experiment: Path) -> JournalFolder:
-    """The experiment as it looks while nothing is recorded: empty, whatever stands there."""
-    return JournalFolder(experiment, NullDisk())
+    def forget(self) -> None:
+        """The experiment, which is not open, has been given another prefix."""
+        self._folder = self._replay = None

@@ -1,0 +1,332 @@
+"""RUN: what an experiment is called when its code does not say, and the templates that prefixes are made from.
+
+`RUN.user = "alice"` sets a default for the whole process, at any time; an instance, such as the `run` of an experiment,
+uses these defaults unless it was given its own.  A value is looked for in this order: the instance, `RUN`, the
+environment (`ML_DASH_USER`, `ML_DASH_PREFIX`, `ML_DASH_API_URL`), what is built in.
+
+    user owner        who runs it (one value under two names); the login name unless set
+    project           `scratch` unless set
+    prefix            a template of the prefix
+    name              the experiment's; unless set, the last part of the prefix that was set before
+    entry             the user's script, or a folder; found from the running program unless set
+    project_root      what `path_stem` is relative to; `find_project_root(entry)` unless set
+    path_stem         the script without suffix, relative to `project_root`
+    now               a datetime; when this module was loaded unless set
+    date datetime_str `now` as YYYYMMDD and as YYYYMMDD.HHMMSS
+    job_counter       each instance takes RUN's, which then goes up by one
+    job_name          a template; by default the time, the counter and `unique`
+    unique            8 characters that no other process has
+    id                an 18-digit number that sorts by time; made when it is first asked for by a template
+    api_url readme
+
+In a template `{field}`, `{RUN.field}` and `{EXP.field}` stand for a field of the instance, with a format behind a colon
+where wanted (`{now:%Y-%m-%d}`, `{job_counter:03d}`).  Values may be templates themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from . import environment_variables
+from .caller import user_script
+from .errors import ConfigurationError, PrefixError, TemplateError
+from .ids import new_id, new_snowflake
+from .prefix import EXPECTED
+
+PROJECT_ROOT_FILES = ("pyproject.toml", "requirements.txt", "setup.py", "setup.cfg")
+DEFAULT_API_URL = "https://api.dash.ml"
+DEFAULT_JOB_NAME = "{now:%H.%M.%S}/{job_counter:03d}-{unique}"
+NESTING_MAX = 10
+"""Values that are templates are resolved this often; what has braces then stands for itself."""
+
+_counting = threading.Lock()
+_loaded = datetime.now()
+_unique: dict[int, str] = {}
+
+
+def find_project_root(start: str | os.PathLike[str] | None = None, verbose: bool = False) -> str:
+    """The nearest folder at or above `start` (a file or a folder; default: the working directory) that holds
+    pyproject.toml, requirements.txt, setup.py or setup.cfg; the working directory where there is none.
+
+    `verbose` prints the folders it looks into.
+    """
+    folder = os.path.abspath(os.getcwd() if start is None else os.fspath(start))
+    if not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    while True:
+        if verbose:
+            print(f"Looking for {', '.join(PROJECT_ROOT_FILES)} in {folder}")
+        if any(os.path.isfile(os.path.join(folder, name)) for name in PROJECT_ROOT_FILES):
+            return folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return os.getcwd()
+        folder = above
+
+
+class _Defaults(type):
+    """`RUN.field` and `RUN.field = value`: the defaults of the process."""
+
+    values: ClassVar[dict[str, Any]] = {}
+
+    def __getattr__(cls, name: str) -> Any:
+        if name in _Defaults.values:
+            return _Defaults.values[name]
+        if name in BUILT_IN:
+            return BUILT_IN[name](RUN)
+        raise _no_field(name)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            check_field(name)
+            _Defaults.values[_SYNONYMS.get(name, name)] = value
+
+    def __delattr__(cls, name: str) -> None:
+        if name.startswith("_"):
+            super().__delattr__(name)
+        else:
+            _Defaults.values.pop(_SYNONYMS.get(name, name), None)
+
+
+class RUN(metaclass=_Defaults):
+    """The fields of one run; as a class, the defaults for all of them.
+
+    `RUN(prefix=…, entry=…)` takes any field as a keyword; TypeError names the nearest one if there is no such field.
+    """
+
+    user: str
+    owner: str
+    project: str
+    prefix: str
+    name: str | None
+    entry: str
+    project_root: str
+    path_stem: str
+    now: datetime
+    date: str
+    datetime_str: str
+    job_counter: int
+    job_name: str
+    unique: str
+    id: int | None
+    api_url: str
+    readme: str | None
+
+    def __init__(self, prefix: str | None = None, **fields: Any) -> None:
+        for name in fields:
+            try:
+                check_field(name)
+            except AttributeError as error:
+                raise TypeError(str(error)) from None
+        if prefix is not None:
+            fields["prefix"] = prefix
+        self._fields: dict[str, Any] = {_SYNONYMS.get(name, name): value for name, value in fields.items()}
+        if "job_counter" not in self._fields:
+            self._fields["job_counter"] = _next_job_counter()
+        # The stack below tells who calls, and it is another one later.
+        if self._fields.get("entry") is None and _Defaults.values.get("entry") is None:
+            self._fields["entry"] = user_script()
+
+    def __getattr__(self, name: str) -> Any:
+        """A field, templates in it replaced.  Raises TemplateError where one stands for nothing."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = self._value(name)
+        return expand(value, self) if name == "prefix" or (isinstance(value, str) and "{" in value) else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        else:
+            check_field(name)
+            self._fields[_SYNONYMS.get(name, name)] = value
+
+    def _value(self, name: str) -> Any:
+        """A field as it was given, templates not replaced."""
+        name = _SYNONYMS.get(name, name)
+        value = self._fields.get(name)
+        if value is None:
+            value = _Defaults.values.get(name)
+        if value is None and name in BUILT_IN:
+            value = BUILT_IN[name](self)
+        elif name not in FIELDS:
+            raise _no_field(name)
+        return value
+
+
+# --- fields -------------------------------------------------------------------------------------------------
+
+
+def _default_user(_: Any) -> str:
+    import getpass
+
+    try:
+        # A Windows domain stands before a backslash.
+        return environment_variables.text("ML_DASH_USER") or getpass.getuser().replace("\\", "-")
+    except (KeyError, OSError):
+        # A container whose user id has no name.
+        return "user"
+
+
+def _default_prefix(run: Any) -> str:
+    given = environment_variables.text("ML_DASH_PREFIX")
+    if given is not None:
+        return given
+    project = run._value("project") if isinstance(run, RUN) else run.project
+    if project == "scratch":
+        head = "{user}/scratch"
+    else:
+        head = "{project}" if "/" in project else "{user}/{project}"
+    return head + "/{now:%Y/%m-%d}/{path_stem}/{job_name}"
+
+
+def _default_path_stem(run: Any) -> str:
+    entry = run.entry
+    if not isinstance(entry, (str, os.PathLike)):
+        raise ConfigurationError(f"RUN.entry = {entry!r:.200} is no path: expected the script's file or a folder")
+    root = os.path.abspath(run.project_root)
+    stem = os.path.relpath(os.path.abspath(entry), root)
+    if not os.path.isdir(entry):
+        stem = os.path.splitext(stem)[0]
+    return os.path.basename(stem) if stem.startswith(os.pardir) else stem
+
+
+def _default_unique(_: Any) -> str:
+    # A forked child has its parent's memory, but must not have its name.
+    process = os.getpid()
+    return _unique.setdefault(process, new_id()[-8:])
+
+
+BUILT_IN: Mapping[str, Callable[[Any], Any]] = {
+    "user": _default_user,
+    "project": lambda _: "scratch",
+    "prefix": _default_prefix,
+    "name": lambda _: None,
+    "entry": lambda _: user_script(),
+    "project_root": lambda run: find_project_root(run.entry),
+    "path_stem": _default_path_stem,
+    "now": lambda _: _loaded,
+    "date": lambda run: run.now.strftime("%Y%m%d"),
+    "datetime_str": lambda run: run.now.strftime("%Y%m%d.%H%M%S"),
+    "job_counter": lambda _: 1,
+    "job_name": lambda _: DEFAULT_JOB_NAME,
+    "unique": _default_unique,
+    "id": lambda _: None,
+    "api_url": lambda _: environment_variables.text("ML_DASH_API_URL") or DEFAULT_API_URL,
+    "readme": lambda _: None,
+}
+_SYNONYMS = {"owner": "user"}
+FIELDS = frozenset((*BUILT_IN, *_SYNONYMS))
+
+
+def check_field(name: str) -> None:
+    """Raises AttributeError, naming the nearest field, where RUN has no such field."""
+    if name not in FIELDS:
+        raise _no_field(name)
+
+
+def nearest(name: str, known: frozenset[str]) -> str:
+    """` Did you mean …?`, or nothing where nothing is near."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, sorted(known), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def _no_field(name: str) -> AttributeError:
+    return AttributeError(f"RUN has no field {name!r}.{nearest(name, FIELDS)} It has {', '.join(sorted(FIELDS))}")
+
+
+def _next_job_counter() -> Any:
+    with _counting:
+        counter = RUN.job_counter
+        if isinstance(counter, int):
+            RUN.job_counter = counter + 1
+        return counter
+
+
+# --- templates ----------------------------------------------------------------------------------------------
+
+
+def expand(template: object, run: RUN, previous_name: str | None = None) -> str:
+    """`template` with every placeholder replaced by a field of `run`, until none is left.
+
+    `previous_name` is what `name` stands for where `run` has none.  Raises TemplateError where a placeholder stands for
+    nothing or, over and over, for itself; PrefixError where the template is no str.
+    """
+    if not isinstance(template, str):
+        raise PrefixError(f"prefix {template!r:.200} is a {type(template).__name__}, not a str. {EXPECTED}")
+    fields = _Placeholders(run, template, previous_name)
+    text = template
+    for _ in range(NESTING_MAX):
+        if "{" not in text and "}" not in text:
+            return text
+        try:
+            text = text.format_map(fields)
+        except TemplateError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise TemplateError(
+                f"prefix template {template!r:.400} cannot be read: {error}. Expected placeholders such as {{user}} or "
+                "{now:%Y-%m-%d}; every brace belongs to one"
+            ) from error
+    raise TemplateError(
+        f"prefix template {template!r:.400} never resolves: after {NESTING_MAX} rounds it still has placeholders, "
+        f"{text!r:.200}. Look for a field of RUN whose value names itself"
+    )
+
+
+class _Placeholders(Mapping[str, Any]):
+    """What `str.format_map` asks."""
+
+    def __init__(self, run: RUN, template: str, previous_name: str | None) -> None:
+        self._run = run
+        self._template = template
+        self._previous_name = previous_name
+
+    def __getitem__(self, name: str) -> Any:
+        if name in ("RUN", "EXP"):
+            return _Dotted(self, name)
+        return self.look_up(name, name)
+
+    def look_up(self, name: str, written: str) -> Any:
+        """The field `name`, which the template calls `written`."""
+        if name not in FIELDS:
+            raise TemplateError(
+                f"prefix template {self._template!r:.400} has the placeholder {{{written}}}, and there is no field "
+                f"{name!r}.{nearest(name, FIELDS)} There are {', '.join(sorted(FIELDS))}"
+            )
+        value = self._run._value(name)
+        if value is None and name == "name":
+            value = self._previous_name
+        if value is None and name == "id":
+            value = self._run.id = new_snowflake()
+        if value is None:
+            raise TemplateError(
+                f"prefix template {self._template!r:.400} has the placeholder {{{written}}}, and {name!r} has no value "
+                f"yet. Set it first: RUN.{name} = …"
+            )
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FIELDS)
+
+    def __len__(self) -> int:
+        return len(FIELDS)
+
+
+class _Dotted:
+    """`{RUN.field}` and `{EXP.field}`."""
+
+    def __init__(self, placeholders: _Placeholders, word: str) -> None:
+        self._placeholders = placeholders
+        self._word = word
+
+    def __getattr__(self, name: str) -> Any:
+        return self._placeholders.look_up(name, f"{self._word}.{name}")
