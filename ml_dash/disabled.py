@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .clock import now_us
 from .journal.disk import Disk, FileStatus
 from .journal.folder import JournalFolder
 from .journal.spool import Stream
@@ -27,8 +28,8 @@ class NullWriter(Writer):
     def record_stream(self, stream: Stream, fields: dict[str, Any]) -> None:
         return
 
-    def record(self, event_type: str, data: dict[str, Any]) -> None:
-        return
+    def record(self, event_type: str, data: dict[str, Any]) -> int:
+        return now_us()
 
     def commit(self) -> None:
         return

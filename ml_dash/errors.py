@@ -2,13 +2,16 @@
 
     MlDashError
     ├── ConfigurationError (ValueError)      an argument, a level, a prefix or an environment variable is wrong
-    │   └── PrefixError                      the prefix names no experiment, or would leave its root
-    │       └── TemplateError (KeyError, AttributeError)   a placeholder in it stands for nothing
+    │   ├── PrefixError                      the prefix names no experiment, or would leave its root
+    │   │   └── TemplateError (KeyError, AttributeError)   a placeholder in it stands for nothing
+    │   ├── SourceFileError (FileNotFoundError)  what should be saved is not there, or is no file
+    │   └── MissingExtraError (ImportError)  an optional library is not installed
     ├── ExperimentError (RuntimeError)       the experiment is not in a state that allows this call
     ├── StorageError                         the disk, or what stands on it, stops us
     │   ├── JournalCorruptError              bytes below a durable fence do not replay
     │   ├── JournalVersionError              written by a newer release than this one
-    │   └── NotFoundError (KeyError)         no such experiment, file, metric or row
+    │   └── NotFoundError (KeyError)         no such experiment, metric or row
+    │       └── UnknownFileError (FileNotFoundError, ValueError)   no saved file has this name, pattern or id
     ├── LockError                            the journal's lock cannot be had
     ├── NetworkError                         the server cannot be reached
     ├── AuthenticationError                  the server does not accept the token
@@ -39,6 +42,14 @@ class TemplateError(PrefixError, KeyError, AttributeError):
     def __str__(self) -> str:
         # KeyError shows the repr of its argument; people want the sentence.
         return str(self.args[0]) if self.args else ""
+
+
+class SourceFileError(ConfigurationError, FileNotFoundError):
+    """The file that should be saved is not there, or is not a file."""
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """An optional library is not installed; the message says what to install."""
 
 
 class ExperimentError(MlDashError, RuntimeError):
@@ -82,6 +93,10 @@ class NotFoundError(StorageError, KeyError):
     def __str__(self) -> str:
         # KeyError shows the repr of its argument; people want the sentence.
         return str(self.args[0]) if self.args else ""
+
+
+class UnknownFileError(NotFoundError, FileNotFoundError, ValueError):
+    """No saved file has this name, matches this pattern, or has this id."""
 
 
 class LockError(MlDashError):

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import environment_variables
 from .decorator import PARAMETERS, decorate, parameter_of
-from .description import KEYS, BindrNames, checked
+from .description import Described
 from .errors import ConfigurationError, LockError, StorageError
-from .events import EXPERIMENT_DESCRIBED
 from .lifecycle import ExperimentRun, warn
 from .place import DEFAULT_ROOT, Default, OperationMode, Place, find_place
 from .prefix import Prefix
@@ -23,6 +22,7 @@ from .run import FIELDS, nearest
 
 if TYPE_CHECKING:
     from .files import Files
+    from .journal.folder import JournalFolder
     from .logs import Logs
     from .metrics import Metrics
     from .params import ParametersBuilder
@@ -34,11 +34,13 @@ __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
 
 NORMAL = Default("normal")
 DURABILITIES = ("normal", "strict")
-_ARGUMENTS = frozenset((*KEYS, "readme", "prefix", "dash_url", "dash_root", "durability", "console"))
-_warned_of: set[str] = set()
+ARGUMENTS = frozenset(
+    "prefix description readme tags bindrs metadata dash_url dash_root durability console".split(),
+)
+_urls_warned_of: set[str] = set()
 
 
-class Experiment:
+class Experiment(Described):
     """One experiment, named by its prefix; the same prefix is the same experiment, and opening it appends.
 
         with Experiment("alice/mnist/baseline").run as experiment:
@@ -47,9 +49,10 @@ class Experiment:
     - `prefix`: `owner/project[/folder…]/name`, or a template of it (`ml_dash.run`).  Without one: `RUN.prefix`, the
       environment variable ML_DASH_PREFIX, or `{user}/scratch/{now:%Y/%m-%d}/{path_stem}/{job_name}`.
     - `description` (or `readme`), `tags`, `bindrs`, `metadata`: what is given replaces what is stored, None keeps it.
-    - `dash_root`: the folder; `.dash`, or ML_DASH_ROOT, unless given.  `dash_url`: the server; True means `RUN.api_url`.
-    - `durability`: "normal": a disk that refuses stops no training, one warning tells; "strict": the next recording call
-      raises.  `console`: whether log lines are printed.
+    - `dash_root`: the folder; `.dash`, or ML_DASH_ROOT, unless given.
+    - `dash_url`: the server; True means `RUN.api_url`.
+    - `durability`: "normal": a disk that refuses stops no training, one warning tells; "strict": the next recording
+      call raises.  `console`: whether log lines are printed.
     - any field of RUN: `user`, `project`, `entry`, `job_name`, …
 
     Nothing stands on disk before the start.  Raises ConfigurationError (PrefixError for the prefix) for a value that
@@ -57,7 +60,7 @@ class Experiment:
     """
 
     run: ExperimentRun
-    """Begins and ends sessions: `with experiment.run:`, `run.start()`, `run.complete()`, `run.fail()`, `run.cancel()`."""
+    """Begins and ends sessions: `with experiment.run:`, or `start()`, then `complete()`, `fail()` or `cancel()`."""
 
     def __init__(
         self,
@@ -74,14 +77,17 @@ class Experiment:
         console: bool = True,
         **run_fields: Any,
     ) -> None:
+        super().__init__()
         if "remote" in run_fields:
-            dash_url = _renamed(run_fields, "remote", "dash_url", dash_url, keep=dash_url is not None)
+            remote = _deprecated(run_fields, "remote", "dash_url")
+            dash_url = remote if dash_url is None else dash_url
         if "local_path" in run_fields:
-            dash_root = _renamed(run_fields, "local_path", "dash_root", dash_root, keep=dash_root is not DEFAULT_ROOT)
+            local_path = _deprecated(run_fields, "local_path", "dash_root")
+            dash_root = local_path if dash_root is DEFAULT_ROOT and local_path is not None else dash_root
         _check_keywords(run_fields)
         if description is not None and readme is not None and description != readme:
             raise ConfigurationError(
-                f"description={description!r:.80} and readme={readme!r:.80} say different things: they are one"
+                f"description={description!r:.80} and readme={readme!r:.80} are two words for one thing: give one of them"
             )
         self._place = find_place(dash_root, dash_url)
         self._is_strict = _durability(durability) == "strict"
@@ -89,14 +95,13 @@ class Experiment:
         self._recorder = Recorder(
             console=bool(console) and environment_variables.console(), disabled=environment_variables.is_disabled()
         )
-        self._given: dict[str, Any] = {}
         self._components: dict[str, Any] = {}
         self._durable_seq = 0
         self.run = ExperimentRun(self, prefix=prefix, **run_fields)
         self.description = description if description is not None else readme
-        self.tags = tags  # type: ignore[assignment]
-        self.bindrs = bindrs  # type: ignore[assignment]
-        self.metadata = metadata  # type: ignore[assignment]
+        self.tags = tags
+        self.bindrs = bindrs
+        self.metadata = metadata
         if prefix is not None:
             self.run.parsed_prefix()
 
@@ -137,8 +142,8 @@ class Experiment:
     def flush(self) -> int:
         """Everything recorded before is on disk when this returns; the last durable sequence number.
 
-        Raises StorageError or LockError where the disk refuses; nothing is lost then.  Does nothing where the experiment
-        is not open: what was recorded then is durable already.
+        Raises StorageError or LockError where the disk refuses; nothing is lost then.  Does nothing where the
+        experiment is not open: what was recorded then is durable already.
         """
         return self._recorder.writer().flush() if self._recorder.is_open else self._durable_seq
 
@@ -162,14 +167,17 @@ class Experiment:
 
     @property
     def owner(self) -> str:
+        """The first part of the prefix."""
         return self.run.parsed_prefix().owner
 
     @property
     def project(self) -> str:
+        """The second part of the prefix."""
         return self.run.parsed_prefix().project
 
     @property
     def name(self) -> str:
+        """The last part of the prefix; of two parts, the project's name."""
         return self.run.parsed_prefix().name
 
     @property
@@ -180,17 +188,14 @@ class Experiment:
     @property
     def id(self) -> str | None:
         """The journal's id, made at its first start and the same ever after; None where there is no journal yet."""
-        from .journal.reader import JournalReader
+        if self._recorder.is_open:
+            position = self._recorder.writer().position
+            return position.journal if position is not None else None
+        from .replay import Replay
 
-        writer = self._recorder.writer() if self._recorder.is_open else None
-        if writer is not None:
-            return writer.position.journal if writer.position is not None else None
-        reader = JournalReader(self._folder())
-        for number in sorted(self._folder().segment_numbers()):
-            found = reader.header(number)
-            if found is not None:
-                return found[1].journal
-        return None
+        replay = self._recorder.replay() if self._recorder.was_opened else Replay(self._folder())
+        replay.refresh()
+        return replay.position.journal if replay.position is not None else None
 
     @property
     def status(self) -> Status | None:
@@ -199,45 +204,10 @@ class Experiment:
 
         if self._recorder.is_open:
             return Status.RUNNING
+        if self._recorder.disabled:
+            return Status(self.run.ended) if self.run.ended is not None else None
         state = self._stored_state()
-        return state.status if state is not None and state.sessions else None
-
-    @property
-    def description(self) -> str | None:
-        return self._described("description")  # type: ignore[no-any-return]
-
-    @description.setter
-    def description(self, value: str | None) -> None:
-        self._describe("description", value)
-
-    readme = description
-
-    @property
-    def tags(self) -> list[str] | None:
-        """Assign to change them: `experiment.tags = ["baseline"]`; `[]` clears, None keeps what is stored."""
-        return self._described("tags")  # type: ignore[no-any-return]
-
-    @tags.setter
-    def tags(self, value: Iterable[str] | None) -> None:
-        self._describe("tags", value)
-
-    @property
-    def metadata(self) -> dict[str, Any] | None:
-        """Assign to change it: `experiment.metadata = {…}`."""
-        return self._described("metadata")  # type: ignore[no-any-return]
-
-    @metadata.setter
-    def metadata(self, value: Mapping[str, Any] | None) -> None:
-        self._describe("metadata", value)
-
-    @property
-    def bindrs(self) -> BindrNames:
-        """The names that the experiment is bound to; `bindrs(name).list()` gives the files that carry one."""
-        return BindrNames(self._described("bindrs") or (), self._bindr)
-
-    @bindrs.setter
-    def bindrs(self, value: Iterable[str] | None) -> None:
-        self._describe("bindrs", value)
+        return state.status if state is not None else None
 
     @property
     def data(self) -> dict[str, Any] | None:
@@ -257,37 +227,12 @@ class Experiment:
             "description": state.description,
             "tags": list(state.tags),
             "bindrs": list(state.bindrs),
-            "metadata": dict(state.metadata) if state.metadata is not None else None,
+            "metadata": state.metadata,
             "createdAt": to_datetime(state.created_us).isoformat(),
             "updatedAt": to_datetime(state.time_us).isoformat(),
         }
 
-    def _bindr(self, name: str) -> Any:
-        if not self._recorder.is_open:
-            raise not_started()
-        from .files import Bindrs
-
-        return Bindrs(self._recorder, name)
-
-    def _describe(self, key: str, value: object) -> None:
-        given = checked(key, value)
-        if given is None:
-            return
-        if self._recorder.is_open:
-            self._recorder.writer().record(EXPERIMENT_DESCRIBED, {key: given})
-        else:
-            self._given[key] = given
-
-    def _described(self, key: str) -> Any:
-        if key in self._given:
-            return self._given[key]
-        state = self._stored_state()
-        if state is None:
-            return None
-        found = getattr(state, key)
-        return list(found) if isinstance(found, tuple) else dict(found) if isinstance(found, Mapping) else found
-
-    def _folder(self) -> Any:
+    def _folder(self) -> JournalFolder:
         from .journal.folder import JournalFolder
 
         path = self._place.folder_of(self.run.parsed_prefix())
@@ -320,8 +265,7 @@ class Experiment:
         from .session import begin
 
         self._place.check()
-        if self._place.url is not None:
-            _say_that_nothing_is_shipped(self._place)
+        _say_that_nothing_is_shipped(self._place)
         writer = begin(
             folder,
             prefix.text,
@@ -343,27 +287,32 @@ class Experiment:
             if self._is_strict:
                 raise
             warn(
-                f"the end of {self.prefix} could not be written: {error}. It waits beside the journal, and is written when the "
-                "experiment is opened next"
+                f"the end of {self.prefix} could not be written: {error}. It waits beside the journal, and is written "
+                "when the experiment is opened next"
             )
 
     def __repr__(self) -> str:
         return f"<Experiment {self.run!r} in {self._place.root}>"
 
 
-def ml_dash_experiment(prefix: str | None = None, **arguments: Any) -> Callable[[Any], Any]:
+def ml_dash_experiment(
+    prefix: str | None = None, **arguments: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: each call of the function is a session of `Experiment(prefix, **arguments)`.
 
         @ml_dash_experiment(prefix="alice/mnist/baseline")
         def train(experiment, epochs): ...
 
-    The function gets the experiment as keyword `experiment` (or `exp`) and what it returns or raises comes through.  It may
-    be a method, `async def`, or a generator.  Raises TypeError where it has no such parameter.
+    The function gets the experiment as keyword `experiment` (or `exp`); what it returns or raises comes through.  It
+    may be a method, `async def`, or a generator.  Raises TypeError where it has no such parameter.
     """
-    if callable(prefix):
-        return ml_dash_experiment()(prefix)
+    if prefix is not None and not isinstance(prefix, str):
+        raise ConfigurationError(
+            f"ml_dash_experiment got {prefix!r:.200} as its prefix: expected a str. Write `@ml_dash_experiment()` or "
+            "`@ml_dash_experiment(prefix=…)` above the function"
+        )
 
-    def decorate_with_experiment(function: Callable[..., Any]) -> Any:
+    def decorate_with_experiment(function: Callable[..., Any]) -> Callable[..., Any]:
         if callable(function) and parameter_of(function) is None:
             raise TypeError(
                 f"{getattr(function, '__name__', function)!s} has no parameter for the experiment: expected one called "
@@ -377,31 +326,31 @@ def ml_dash_experiment(prefix: str | None = None, **arguments: Any) -> Callable[
 # --- components ---------------------------------------------------------------------------------------------
 
 
-def _params(recorder: Recorder) -> Any:
+def _params(recorder: Recorder) -> ParametersBuilder:
     from .params import ParametersBuilder
 
     return ParametersBuilder(recorder)
 
 
-def _logs(recorder: Recorder) -> Any:
+def _logs(recorder: Recorder) -> Logs:
     from .logs import Logs
 
     return Logs(recorder)
 
 
-def _metrics(recorder: Recorder) -> Any:
+def _metrics(recorder: Recorder) -> Metrics:
     from .metrics import Metrics
 
     return Metrics(recorder)
 
 
-def _tracks(recorder: Recorder) -> Any:
+def _tracks(recorder: Recorder) -> Tracks:
     from .tracks import Tracks
 
     return Tracks(recorder)
 
 
-def _files(recorder: Recorder) -> Any:
+def _files(recorder: Recorder) -> Files:
     from .files import Files
 
     return Files(recorder)
@@ -419,20 +368,19 @@ _COMPONENTS: Mapping[str, Callable[[Recorder], Any]] = {
 # --- arguments ----------------------------------------------------------------------------------------------
 
 
-def _check_keywords(run_fields: dict[str, Any]) -> None:
-    known = FIELDS | _ARGUMENTS
+def _check_keywords(run_fields: Mapping[str, Any]) -> None:
     for name in run_fields:
         if name not in FIELDS:
+            known = FIELDS | ARGUMENTS
             raise TypeError(
                 f"Experiment has no argument {name!r}.{nearest(name, known)} It has {', '.join(sorted(known))}"
             )
 
 
-def _renamed(given: dict[str, Any], old: str, new: str, value: Any, *, keep: bool) -> Any:
-    """The value of a deprecated argument, unless the one that replaces it is given too."""
+def _deprecated(given: dict[str, Any], old: str, new: str) -> Any:
+    """Takes out the value of an argument that goes by another name now."""
     warnings.warn(f"Experiment({old}=…) is deprecated: write {new}=…", DeprecationWarning, stacklevel=3)
-    old_value = given.pop(old)
-    return value if keep or old_value is None else old_value
+    return given.pop(old)
 
 
 def _durability(durability: object) -> str:
@@ -444,10 +392,10 @@ def _durability(durability: object) -> str:
 
 
 def _say_that_nothing_is_shipped(place: Place) -> None:
-    if place.url is None or place.url in _warned_of:
+    if place.url is None or place.url in _urls_warned_of:
         return
-    _warned_of.add(place.url)
+    _urls_warned_of.add(place.url)
     warn(
-        f"this release does not ship to {place.url}. Everything is recorded on this machine, in {place.root}; read it with "
-        f"`ml_dash.load(prefix, dash_root={str(place.root)!r})`"
+        f"this release does not ship to {place.url}. Everything is recorded on this machine, in {place.root}; read it "
+        f"with `ml_dash.load(prefix, dash_root={str(place.root)!r})`"
     )

@@ -114,13 +114,14 @@ class ContentStore:
         finally:
             self._disk.close(descriptor)
 
-    def _adopt(self, draft: str, content: Content) -> None:
-        """Rules 1 and 4: a synced draft becomes the content of that name."""
+    def _adopt(self, draft: Draft, content: Content) -> None:
+        """Rules 1 and 4: what the draft holds becomes the content of that name."""
         final = self.path_of(content.checksum)
         self._disk.make_folder(f"{self.path}/{content.checksum[:2]}")
         there = self._disk.status(final)
         if there is None or there.size != content.size_bytes:
-            self._disk.rename(draft, final)
+            draft.finish()
+            self._disk.rename(draft.path, final)
         for folder in (f"{self.path}/{content.checksum[:2]}", self.path, self._experiment):
             self._disk.sync_folder(folder)
 
@@ -233,12 +234,15 @@ class Draft:
                     f"the draft {self.path} was replaced or removed while it was being written; save it again"
                 )
             content = self._content or _hash_of(self._disk, self._descriptor)
-            self._disk.make_read_only(self._descriptor)
-            self._disk.sync_file(self._descriptor)
-            self._store._adopt(self.path, content)
+            self._store._adopt(self, content)
         except OSError as error:
             raise _not_saved(self._store, error) from error
         return content
+
+    def finish(self) -> None:
+        """Nothing is written any more, and what was written is durable.  Raises OSError."""
+        self._disk.make_read_only(self._descriptor)
+        self._disk.sync_file(self._descriptor)
 
     def __enter__(self) -> Draft:
         return self

@@ -145,9 +145,11 @@ class Spool:
             body = self._odd_row(time_us, stream, fields)
         self._append(body)
 
-    def append_event(self, event_type: str, data: dict[str, Any]) -> None:
-        """Any other event."""
-        self._append(event_row(now_us(), event_type, data))
+    def append_event(self, event_type: str, data: dict[str, Any]) -> int:
+        """Any other event; its time in microseconds."""
+        time_us = now_us()
+        self._append(event_row(time_us, event_type, data))
+        return time_us
 
     def _append(self, body: bytes) -> None:
         rest = body[1:]
