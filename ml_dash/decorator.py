@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def decorate(function: Callable[..., Any], run_of_call: Callable[[], ExperimentR
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def iterate(*arguments: Any, **keywords: Any) -> Iterator[Any]:
+        def iterate(*arguments: Any, **keywords: Any) -> Generator[Any, Any, Any]:
             with run_of_call() as experiment:
                 return (yield from function(*arguments, **given(experiment, keywords)))
 

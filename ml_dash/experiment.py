@@ -87,7 +87,7 @@ class Experiment(Described):
         _check_keywords(run_fields)
         if description is not None and readme is not None and description != readme:
             raise ConfigurationError(
-                f"description={description!r:.80} and readme={readme!r:.80} are two words for one thing: give one of them"
+                f"description={description!r:.80} and readme={readme!r:.80} are two words for one thing: give one"
             )
         self._place = find_place(dash_root, dash_url)
         self._is_strict = _durability(durability) == "strict"

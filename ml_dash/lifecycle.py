@@ -97,6 +97,11 @@ class ExperimentRun(RUN):
             _open_runs.discard(self)
             self._experiment._close(event_type, _reason_and_error(event_type, error))
 
+    @property
+    def ended(self) -> str | None:
+        """How the last session of this object ended; None before and while it is open."""
+        return self._ended
+
     # -- with and decorator --------------------------------------------------------------------------------------
 
     def __enter__(self) -> Experiment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -11,6 +12,8 @@ from . import environment_variables
 from .errors import ConfigurationError, StorageError
 from .prefix import Prefix
 from .run import RUN
+
+_SERVER = re.compile(r"https?://[^/\s]")
 
 
 class Default(str):
@@ -46,8 +49,8 @@ class Place:
         """Raises StorageError where the root is there and no folder; a missing one is made at the start."""
         if self.root.exists() and not self.root.is_dir():
             raise StorageError(
-                f"dash_root {str(self.root)!r} is a file, and experiments are stored in a folder. Give another dash_root, or "
-                "move that file away"
+                f"dash_root {str(self.root)!r} is a file, and experiments are stored in a folder. Give another "
+                "dash_root, or move that file away"
             )
 
 
@@ -89,11 +92,7 @@ def _url(dash_url: object) -> str | None:
     if dash_url is None or dash_url is False:
         return None
     url = RUN.api_url if dash_url is True else dash_url
-    if (
-        not isinstance(url, str)
-        or not url.startswith(("http://", "https://"))
-        or len(url.split("://", 1)[1].strip("/ ")) < 1
-    ):
+    if not isinstance(url, str) or not _SERVER.match(url):
         raise ConfigurationError(
             f"dash_url={url!r:.200} is no address of a server: expected https://… or http://…, or True for RUN.api_url"
         )

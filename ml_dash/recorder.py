@@ -30,7 +30,8 @@ def not_started() -> ExperimentError:
 class Recorder:
     """Belongs to one Experiment; it opens and closes it, components only use it.
 
-    `console` says whether log lines are printed, `disabled` that nothing is recorded.
+    `console` says whether log lines are printed, `disabled` that nothing is recorded.  `of_thread.timestamp` is what
+    `set_last_timestamp` sets; a metric's `log` sets it there, without the call.
     """
 
     def __init__(self, *, console: bool = True, disabled: bool = False) -> None:
@@ -39,7 +40,7 @@ class Recorder:
         self._folder: JournalFolder | None = None
         self._writer: Writer | None = None
         self._replay: Replay | None = None
-        self._of_thread = threading.local()
+        self.of_thread = threading.local()
 
     # -- what components use -------------------------------------------------------------------------------------
 
@@ -72,11 +73,11 @@ class Recorder:
         return self._replay
 
     def last_timestamp(self) -> float | None:
-        """The last `_ts` that this thread recorded in any metric or track of the experiment; what `_ts=-1` stands for."""
-        return getattr(self._of_thread, "timestamp", None)
+        """What `_ts=-1` stands for: the last `_ts` that this thread recorded in any metric or track of it."""
+        return getattr(self.of_thread, "timestamp", None)
 
     def set_last_timestamp(self, value: float) -> None:
-        self._of_thread.timestamp = value
+        self.of_thread.timestamp = value
 
     # -- what the experiment uses --------------------------------------------------------------------------------
 

@@ -180,10 +180,10 @@ def _default_prefix(run: Any) -> str:
         return given
     project = run._value("project") if isinstance(run, RUN) else run.project
     if project == "scratch":
-        head = "{user}/scratch"
-    else:
-        head = "{project}" if "/" in project else "{user}/{project}"
-    return head + "/{now:%Y/%m-%d}/{path_stem}/{job_name}"
+        project = "{user}/scratch"
+    elif "/" not in project:
+        project = "{user}/{project}"
+    return project + "/{now:%Y/%m-%d}/{path_stem}/{job_name}"
 
 
 def _default_path_stem(run: Any) -> str:

@@ -8,7 +8,7 @@ Masked, with `***` in their place:
  3. what has the form of a well-known token;
  4. the value of any environment variable whose name looks secret.
 
-A name looks secret if one of its words is (`SECRET_WORDS`), or ends in one of `SECRET_ENDINGS`.  Masking too much costs a
+A name looks secret if one of its words is in `SECRET_WORDS` or has one of `SECRET_ENDINGS`.  Masking too much costs a
 line of a record; masking too little costs an account.
 
 Pure: no I/O.
@@ -45,7 +45,7 @@ def looks_secret(name: str) -> bool:
 
 
 def mask_arguments(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
-    """The command line without secrets; at most `ARGUMENTS_MAX` arguments, each shortened to `ARGUMENT_CHARACTERS_MAX`."""
+    """The command line without secrets; at most `ARGUMENTS_MAX` arguments of `ARGUMENT_CHARACTERS_MAX` characters."""
     known = _secret_values(environment or {})
     masked: list[str] = []
     is_value_of_secret = False
