@@ -23,7 +23,7 @@ from .run import FIELDS, nearest
 if TYPE_CHECKING:
     from .files import Files
     from .journal.folder import JournalFolder
-    from .logs import Logs
+    from .logs import LogBuilder, Logs
     from .metrics import Metrics
     from .params import ParametersBuilder
     from .state import State
@@ -37,7 +37,7 @@ DURABILITIES = ("normal", "strict")
 ARGUMENTS = frozenset(
     "prefix description readme tags bindrs metadata dash_url dash_root durability console".split(),
 )
-_urls_warned_of: set[str] = set()
+_servers_warned_of: set[str] = set()
 
 
 class Experiment(Described):
@@ -133,8 +133,8 @@ class Experiment(Described):
         return self._component("files")  # type: ignore[no-any-return]
 
     def log(
-        self, message: str | None = None, level: str = "info", metadata: Mapping[str, Any] | None = None, **extra: Any
-    ) -> Any:
+        self, message: Any = None, level: str = "info", metadata: Mapping[str, Any] | None = None, **extra: Any
+    ) -> LogBuilder | None:
         """Records a log line and prints it; `extra` joins `metadata`.  Raises ConfigurationError for an unknown level,
         ExperimentError where the experiment is not open.  Without a message (deprecated) it gives a builder."""
         return self.logs.log(message, level, metadata, **extra)
@@ -265,7 +265,8 @@ class Experiment(Described):
         from .session import begin
 
         self._place.check()
-        _say_that_nothing_is_shipped(self._place)
+        if self._place.url is not None:
+            _say_that_nothing_is_shipped(self._place.server(self.run.api_url), self._place)
         writer = begin(
             folder,
             prefix.text,
@@ -391,11 +392,11 @@ def _durability(durability: object) -> str:
     return str(durability)
 
 
-def _say_that_nothing_is_shipped(place: Place) -> None:
-    if place.url is None or place.url in _urls_warned_of:
+def _say_that_nothing_is_shipped(server: str, place: Place) -> None:
+    if server in _servers_warned_of:
         return
-    _urls_warned_of.add(place.url)
+    _servers_warned_of.add(server)
     warn(
-        f"this release does not ship to {place.url}. Everything is recorded on this machine, in {place.root}; read it "
+        f"this release does not ship to {server}. Everything is recorded on this machine, in {place.root}; read it "
         f"with `ml_dash.load(prefix, dash_root={str(place.root)!r})`"
     )

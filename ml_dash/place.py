@@ -11,7 +11,6 @@ from pathlib import Path
 from . import environment_variables
 from .errors import ConfigurationError, StorageError
 from .prefix import Prefix
-from .run import RUN
 
 _SERVER = re.compile(r"https?://[^/\s]")
 
@@ -39,11 +38,15 @@ class Place:
     """`root` is absolute.  In REMOTE mode it is the folder where events wait for the server."""
 
     root: Path
-    url: str | None
+    url: str | bool | None
     mode: OperationMode
 
     def folder_of(self, prefix: Prefix) -> Path:
         return self.root.joinpath(*prefix.segments)
+
+    def server(self, api_url: str) -> str:
+        """The address; `api_url` is what `dash_url=True` stands for at this moment."""
+        return _checked_url(api_url if self.url is True else self.url)
 
     def check(self) -> None:
         """Raises StorageError where the root is there and no folder; a missing one is made at the start."""
@@ -88,10 +91,14 @@ def _state_root() -> Path:
     return Path(user_state_dir("ml_dash", appauthor=False)) / "journals"
 
 
-def _url(dash_url: object) -> str | None:
+def _url(dash_url: object) -> str | bool | None:
+    """`True` stays as it is: it means RUN.api_url, which may be set until the start."""
     if dash_url is None or dash_url is False:
         return None
-    url = RUN.api_url if dash_url is True else dash_url
+    return True if dash_url is True else _checked_url(dash_url)
+
+
+def _checked_url(url: object) -> str:
     if not isinstance(url, str) or not _SERVER.match(url):
         raise ConfigurationError(
             f"dash_url={url!r:.200} is no address of a server: expected https://… or http://…, or True for RUN.api_url"

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ class Recorder:
         self._folder: JournalFolder | None = None
         self._writer: Writer | None = None
         self._replay: Replay | None = None
+        self._replay_process = 0
         self.of_thread = threading.local()
 
     # -- what components use -------------------------------------------------------------------------------------
@@ -66,10 +68,12 @@ class Recorder:
         folder, writer = self.folder, self._writer
         if writer is not None:
             writer.commit()
-        if self._replay is None:
+        process = os.getpid()
+        if self._replay is None or self._replay_process != process:
             from .replay import Replay
 
-            self._replay = Replay(folder)
+            # A forked child must not go on with one that a thread of its parent may have been working on.
+            self._replay, self._replay_process = Replay(folder), process
         return self._replay
 
     def last_timestamp(self) -> float | None:

@@ -178,7 +178,7 @@ def _default_prefix(run: Any) -> str:
     given = environment_variables.text("ML_DASH_PREFIX")
     if given is not None:
         return given
-    project = run._value("project") if isinstance(run, RUN) else run.project
+    project: str = run._value("project") if isinstance(run, RUN) else run.project
     if project == "scratch":
         project = "{user}/scratch"
     elif "/" not in project:
