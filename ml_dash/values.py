@@ -50,6 +50,17 @@ Leaf = tuple[Any, ...]
 def to_plain(value: Any) -> tuple[Any, list[Tag]]:
     """What JSON can say of `value`, made of new containers, and the tags that say the rest."""
     try:
+        # What nearly every recording call gives: the values of a row, or a flat payload.
+        kind = type(value)
+        if kind is list:
+            row = value.copy()
+            odd = _odd(row)
+            if not odd or all(type(row[index]) is float for index in odd):
+                return row, [_number_tag(row, index) for index in odd]
+        elif kind is dict:
+            payload = value.copy()
+            if _has_plain_keys(payload) and not _odd(list(payload.values())):
+                return payload, []
         return _Walk().run(value)
     except Exception:  # out of memory, no stack left, or more than ITEMS_MAX items
         try:
@@ -83,6 +94,11 @@ def from_plain(plain: Any, tags: list[Tag]) -> Any:
 
 def _path_length(tag: Tag) -> int:
     return len(tag[0])
+
+
+def _number_tag(row: list[Any], index: int) -> Tag:
+    row[index], kind = _float_leaf(row[index])
+    return [[index], kind]
 
 
 # -- leaves ------------------------------------------------------------------------------------------------------
@@ -164,8 +180,8 @@ def _odd(items: list[Any]) -> list[int]:
     return odd
 
 
-def _is_plain_key(key: Any) -> bool:
-    return type(key) is str and (key.isascii() or len(_str_leaf(key)) == 1)
+def _has_plain_keys(container: dict[Any, Any]) -> bool:
+    return all(type(key) is str and (key.isascii() or len(_str_leaf(key)) == 1) for key in container)
 
 
 # -- the way there -----------------------------------------------------------------------------------------------
@@ -175,7 +191,7 @@ class _TooManyItems(Exception):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Deep:
     """The containers below the deepest level: `nodes` in the order met, `links[i]` where node i + 1 belongs."""
 
@@ -184,18 +200,24 @@ class _Deep:
     links: list[list[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a value goes: `holder[slot]`.  `position` counts the values of its container; `node` is that in `deep`."""
+@dataclass(slots=True)
+class _Pending:
+    """A container that waits for its turn: it goes to `holder[slot]`, and stands at `path`.
 
+    `source` is the object that it was made from, itself unless its form had to be asked for; `opened` counts such
+    objects around it.  Inside `deep`, its container is node `parent`, of which it is the value at `position`.
+    """
+
+    container: list[Any] | dict[Any, Any]
+    source: Any
     holder: Any
     slot: Any
     path: list[Any]
     depth: int
     opened: int
-    deep: _Deep | None = None
-    node: int = 0
-    position: int = 0
+    deep: _Deep | None
+    parent: int
+    position: int
 
 
 class _Walk:
@@ -207,31 +229,21 @@ class _Walk:
         self.tags: list[Tag] = []
         self.ancestors: set[int] = set()
         self.items_left = ITEMS_MAX
-        # What stands behind a container on the stack is done before it is left: its own value and then nothing.
-        self.stack: list[tuple[_Place | None, Any, Any]] = []
+        # An object that stands here alone is a container whose values are all done.
+        self.stack: list[_Pending | tuple[Any]] = []
 
     def run(self, value: Any) -> tuple[Any, list[Tag]]:
         root = [None]
-        self._put(_Place(root, 0, [], 0, 0), value)
+        container = self._leaf(root, 0, [], value)
+        if container is not None:
+            self.stack.append(_Pending(container, value, root, 0, [], 0, 0, None, 0, 0))
         while self.stack:
-            place, container, source = self.stack.pop()
-            if place is None:
-                self.ancestors.discard(id(source))
+            pending = self.stack.pop()
+            if isinstance(pending, tuple):
+                self.ancestors.discard(id(pending[0]))
             else:
-                self._open(place, container, source)
+                self._open(pending)
         return root[0], self.tags
-
-    def _put(self, place: _Place, value: Any) -> None:
-        """Puts a leaf in its place; a container waits on the stack."""
-        container = self._leaf(place.holder, place.slot, place.path, value)
-        if container is None:
-            return
-        if id(value) in self.ancestors:
-            self._say(place.holder, place.slot, place.path, "<cycle>", value)
-        elif container is not value and place.opened == OPENED_DEPTH_MAX:
-            self._say(place.holder, place.slot, place.path, describe(value), value)
-        else:
-            self.stack.append((place, container, value))
 
     def _leaf(self, holder: Any, slot: Any, path: list[Any], value: Any) -> list[Any] | dict[Any, Any] | None:
         """Puts a leaf in its place, or gives back the container that the value amounts to."""
@@ -258,51 +270,60 @@ class _Walk:
         holder[slot] = text
         self.tags.append([path, "repr", type_name(value)])
 
-    def _open(self, place: _Place, container: list[Any] | dict[Any, Any], source: Any) -> None:
-        """Puts a copy of a container in its place, and its values in theirs."""
-        self.ancestors.add(id(source))
-        self.stack.append((None, None, source))
-        opened = place.opened + (container is not source)
-        plain: Any = container.copy()
-        self.items_left -= len(plain)
+    def _open(self, own: _Pending) -> None:
+        """Puts a copy of a container in its place, its leaves in theirs, and its containers on the stack."""
+        self.ancestors.add(id(own.source))
+        self.stack.append((own.source,))
+        plain: Any = own.container.copy()
+        keys = list(plain) if type(plain) is dict else None
+        values = plain if keys is None else list(plain.values())
+        self.items_left -= len(values)
         if self.items_left < 0:
             raise _TooManyItems
-        keys = list(plain) if type(plain) is dict else None
-        values = list(plain.values()) if keys is not None else plain
-        has_odd_keys = keys is not None and not all(map(_is_plain_key, keys))
+        has_odd_keys = keys is not None and not _has_plain_keys(plain)
         if has_odd_keys:
             plain = [[None, value] for value in values]
-        place = self._take_place(place, plain)
-        if has_odd_keys:
-            self.tags.append([place.path, "items"])
-            for position, key in enumerate(keys or ()):
-                self._put_key(plain[position], 0, [*place.path, position, 0], key, 0)
+        node = self._place(own, plain)
+        path = own.path if own.deep is None else [*own.deep.path, node]
+        if keys is not None and has_odd_keys:
+            self.tags.append([path, "items"])
+            for position, key in enumerate(keys):
+                self._put_key(plain[position], 0, [*path, position, 0], key, 0)
+        depth = own.depth + 1 + has_odd_keys
+        opened = own.opened + (own.container is not own.source)
         for position in _odd(values):
+            value = values[position]
             if has_odd_keys:
-                holder, slot, path = plain[position], 1, [*place.path, position, 1]
+                holder, slot, place = plain[position], 1, [*path, position, 1]
             else:
-                holder, slot = plain, keys[position] if keys is not None else position
-                path = [*place.path, slot]
-            depth = place.depth + 1 + has_odd_keys
-            child = _Place(holder, slot, path, depth, opened, place.deep, place.node, position)
-            self._put(child, values[position])
+                holder, slot = plain, position if keys is None else keys[position]
+                place = [*path, slot]
+            container = self._leaf(holder, slot, place, value)
+            if container is None:
+                continue
+            if id(value) in self.ancestors:
+                self._say(holder, slot, place, "<cycle>", value)
+            elif opened == OPENED_DEPTH_MAX and container is not value:
+                self._say(holder, slot, place, describe(value), value)
+            else:
+                self.stack.append(
+                    _Pending(container, value, holder, slot, place, depth, opened, own.deep, node, position)
+                )
 
-    def _take_place(self, place: _Place, plain: list[Any] | dict[Any, Any]) -> _Place:
-        """Puts a container where it belongs; gives back its own place, whose path and node are those of its values."""
-        deep, path = place.deep, place.path
-        if deep is None:
-            if place.depth < PLAIN_DEPTH_MAX:
-                place.holder[place.slot] = plain
-                return place
-            deep = _Deep(path, [], [])
-            place.holder[place.slot] = deep.nodes
-            self.tags.append([path, "deep", deep.links])
+    def _place(self, own: _Pending, plain: list[Any] | dict[Any, Any]) -> int:
+        """Puts a container where it belongs, rule 3; its number among the nodes of `deep`."""
+        if own.deep is None:
+            if own.depth < PLAIN_DEPTH_MAX:
+                own.holder[own.slot] = plain
+                return 0
+            own.deep = _Deep(own.path, [], [])
+            own.holder[own.slot] = own.deep.nodes
+            self.tags.append([own.path, "deep", own.deep.links])
         else:
-            place.holder[place.slot] = None
-            deep.links.append([place.node, place.position])
-        node = len(deep.nodes)
-        deep.nodes.append(plain)
-        return _Place(place.holder, place.slot, [*deep.path, node], place.depth, place.opened, deep, node)
+            own.holder[own.slot] = None
+            own.deep.links.append([own.parent, own.position])
+        own.deep.nodes.append(plain)
+        return len(own.deep.nodes) - 1
 
     def _put_key(self, holder: Any, slot: Any, path: list[Any], key: Any, depth: int) -> None:
         """A key of a dict that has odd ones: a leaf, or a tuple of keys."""
