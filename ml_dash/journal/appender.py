@@ -3,11 +3,13 @@
 The order that survives power loss at any moment:
 
  1. lock → read to the end → decide (`recovery.py`) → append → unlock.  Never append behind a torn tail.
- 2. To open the next segment: sync the newest one and the folder, create the next one exclusively, write its header,
-    sync it, sync the folder.  Only then does it accept events.
- 3. A segment whose write or sync failed takes no further byte: the next segment is opened, it accepts what is known to
-    be durable, and repeats the rest under the same sequence numbers.
- 4. Nothing is reported durable before the sync that covers it has returned.
+ 2. To open the next segment: sync the newest one and the folder; write the next one under a name that nobody reads,
+    sync it, give it its name, sync the folder.  So nobody ever meets a segment without a whole and durable header.
+ 3. A segment whose write or sync failed takes no further byte.  The next one accepts what is known to be durable and
+    repeats the rest under the same sequence numbers, before it gets its name: a crash in between loses nothing that
+    another process was told is durable.
+ 4. Nothing is reported durable before the sync that covers it has returned, of the file and of its name, and nobody has
+    gone on in another segment meanwhile.
 
 Used by one thread at a time.  Raises OSError as it comes from the disk: the committer decides what that means.
 """
@@ -16,45 +18,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from errno import EIO
 
 from ..clock import now_us
-from ..errors import JournalCorruptError
+from ..errors import JournalCorruptError, JournalVersionError
 from ..ids import new_id
+from .batch import Account, Batch, encode_batches
 from .chain import Position, read_header
+from .chart import Extent
 from .damage import Damage, DamageKind
 from .folder import JournalFolder
-from .format import SEGMENT_BYTES_MAX, CommitLine, Declaration, Previous, encode_commit, encode_header
+from .format import SEGMENT_BYTES_MAX, Declaration, Previous, encode_header
 from .lock import JournalLock
-from .reader import Extent, JournalReader
+from .reader import JournalReader
 from .recovery import Action, Earlier, Tail, Version, decide
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Events that become one commit: all of it is known before the lock is taken, except where it will stand."""
-
-    count: int
-    time_us: int
-    writer: str
-    session: str
-    counter: int
-    events: bytes
-
-    @property
-    def last_counter(self) -> int:
-        return self.counter + self.count - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Own:
-    """A commit of this writer that is not known to be durable yet."""
-
-    segment: int
-    end: int
-    last_seq: int
-    last_counter: int
 
 
 class Appender:
@@ -71,17 +48,14 @@ class Appender:
     ) -> None:
         self._folder = folder
         self._disk = folder.disk
-        self._writer = writer
         self._segment_bytes_max = segment_bytes_max
-        self._reader = JournalReader(folder, start=start, trusted=trusted, on_rewind=self._rewind)
+        self._account = Account(writer)
+        self._reader = JournalReader(folder, start, trusted, on_rewind=self._account.forget_from)
         self._lock = JournalLock(folder.lock_path)
         self._descriptor: int | None = None
-        self._descriptor_segment = 0
         self._failed_segment = 0
         self._unsynced_segment = 0
-        self._own: list[_Own] = []
-        self._own_durable_counter = 0
-        self.durable_seq = 0
+        self._named_segment = 0
 
     @property
     def position(self) -> Position | None:
@@ -95,16 +69,22 @@ class Appender:
     @property
     def committed_counter(self) -> int:
         """The last of this writer's events that stands in the journal."""
-        return self._own[-1].last_counter if self._own else self._own_durable_counter
+        return self._account.committed_counter
 
     @property
     def durable_counter(self) -> int:
         """The last of this writer's events that is known to be synced."""
-        return self._own_durable_counter
+        return self._account.durable_counter
 
     @property
     def is_durable(self) -> bool:
-        return not self._own
+        """Whether every event of this writer that stands in the journal is durable."""
+        return self._account.is_durable
+
+    @property
+    def durable_seq(self) -> int:
+        """Up to which event the journal is known to survive power loss."""
+        return self._account.durable_seq
 
     @contextmanager
     def at_end(self) -> Iterator[None]:
@@ -114,55 +94,61 @@ class Appender:
         perhaps the header of a next segment.
         """
         with self._lock:
-            self._catch_up()
-            self._make_appendable()
+            self._make_appendable(self._catch_up())
             yield
 
     def append(self, batches: Sequence[Batch]) -> None:
         """Appends one commit per batch with one write.  Only inside `at_end()`."""
         at = self._reader.position
         assert at is not None
-        lines = []
-        own = []
-        for batch in batches:
-            line, line_hash = encode_commit(
-                at.hash,
-                at.journal,
-                first=at.next_seq,
-                count=batch.count,
-                time_us=batch.time_us,
-                writer=batch.writer,
-                session=batch.session,
-                counter=batch.counter,
-                fence=at.fence,
-                events=batch.events,
-            )
-            lines.append(line)
-            at = Position(at.journal, at.segment, at.offset + len(line), at.next_seq + batch.count, line_hash, at.fence)
-            if batch.writer == self._writer:
-                own.append(_Own(at.segment, at.offset, at.next_seq - 1, batch.last_counter))
-        self._write(b"".join(lines))
-        self._reader.position = at
-        self._own += own
-        if at.offset >= self._segment_bytes_max:
-            self._open_next()
+        data, end, placed = encode_batches(at, batches)
+        descriptor = self._newest(at)
+        try:
+            self._disk.write(descriptor, data)
+        except OSError:
+            self._failed_segment = at.segment
+            raise
+        self._reader.advance(end)
+        self._account.wrote(placed)
+        if end.offset >= self._segment_bytes_max:
+            self._open_next(end)
 
     def sync(self) -> None:
         """Everything that stands in the journal now is durable when this returns.
 
-        Takes the lock only if the sync fails: then what was not durable is repeated in a new segment, synced there.
+        Takes the lock only if the sync fails or others went on in another segment.  What was not durable is then
+        repeated there.  Raises OSError if some of it could not be read back: each writer still has that in its spool.
         """
         at = self._reader.position
         assert at is not None
-        descriptor = self._newest()
-        try:
-            self._disk.sync_data(descriptor)
-        except OSError:
-            # The next sync of this file may report success although the data is gone: it is never asked again.
-            self._failed_segment = self._unsynced_segment = at.segment
+        while not self._is_synced():
             with self.at_end():
-                return
+                pass
+        if self._reader.next_seq < at.next_seq:
+            lost = at.next_seq - self._reader.next_seq
+            raise OSError(EIO, f"a sync failed and {lost} events could not be read back", self._folder.path)
+
+    def _is_synced(self) -> bool:
+        """Syncs the segment that `position` is in; False where that failed or where the journal goes on in another."""
+        at = self._reader.position
+        assert at is not None
+        descriptor = self._newest(at)
+        if at.segment == self._unsynced_segment:
+            return False
+        if at.fence < at.offset:
+            try:
+                self._disk.sync_data(descriptor)
+            except OSError:
+                # The next sync of this file may report success although the data is gone: it is never asked again.
+                self._failed_segment = self._unsynced_segment = at.segment
+                return False
+        if self._named_segment != at.segment:
+            self._disk.sync_folder(self._folder.path)
+            self._named_segment = at.segment
+        if self._folder.segment_numbers()[-1:] != [at.segment]:
+            return False
         self._became_durable(at)
+        return True
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -175,56 +161,54 @@ class Appender:
         No byte is changed: a new segment's header names the bytes that do not replay.
         """
         with self._lock:
-            self._catch_up()
-            found = [damage for damage in self._reader.damage if damage.refuses_writing]
-            if found or any(damage.kind is DamageKind.TORN for damage in self._reader.damage):
-                self._open_next(tuple(damage.declaration for damage in found))
+            newer = self._catch_up()
+            if newer is not None:
+                raise newer
+            found = [each for each in self._reader.damage if not each.declared]
+            if found:
+                self._open_next(self._reader.position, tuple(damage.declaration for damage in found))
             return found
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def _catch_up(self) -> None:
-        for line in self._reader.commits():
-            self._saw(line)
-        at = self._reader.position
-        # A sealed segment was synced before the next one was created, and a fence says what of this one is.
-        while self._own and at is not None and (self._own[0].segment < at.segment or self._own[0].end <= at.fence):
-            self._settle(self._own.pop(0))
-
-    def _saw(self, line: CommitLine) -> None:
-        if line.writer == self._writer:
-            self._own.append(_Own(line.segment, line.end, line.last, line.counter + line.count - 1))
-
-    def _rewind(self, first_seq: int) -> None:
-        """From here on the journal goes on differently: what of ours is not repeated is not in it any more."""
-        self._own = [own for own in self._own if own.last_seq < first_seq]
-
-    def _settle(self, own: _Own) -> None:
-        self._own_durable_counter = own.last_counter
-        self.durable_seq = max(self.durable_seq, own.last_seq)
+    def _catch_up(self) -> JournalVersionError | None:
+        try:
+            for line in self._reader.commits():
+                self._account.saw(line)
+        except JournalVersionError as error:
+            return error
+        if self._reader.position is not None:
+            self._account.read_up_to(self._reader.position)
+        return None
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
-    def _make_appendable(self) -> None:
+    def _make_appendable(self, newer: JournalVersionError | None) -> None:
         damage = self._reader.damage
         refusing = [each for each in damage if each.refuses_writing]
+        version = Version.KNOWN if newer is None else Version.NEWER
         earlier = Earlier.CORRUPT if refusing else Earlier.INTACT
-        action = decide(Version.KNOWN, earlier, self._tail(damage))
+        action = decide(version, earlier, self._tail(damage))
+        if action is Action.REFUSE_VERSION:
+            assert newer is not None
+            raise newer
         if action is Action.REFUSE_CORRUPT:
-            worst = refusing[0]
-            raise JournalCorruptError(
-                self._folder.path,
-                worst.segment,
-                worst.offset,
-                worst.expected,
-                worst.found,
-                f"Nothing was changed, and everything intact can still be read. Look at it with `ml-dash verify`, restore "
-                f"the file from a copy if there is one, or accept the loss of {worst.bytes} bytes with `ml-dash recover`",
-            )
-        if action is Action.CREATE:
-            self._create_segment(1, None, ())
-        elif action is Action.OPEN_NEXT:
-            self._open_next()
+            raise self._refusal(refusing)
+        if action is not Action.APPEND:
+            self._open_next(self._reader.position)
+
+    def _refusal(self, refusing: list[Damage]) -> JournalCorruptError:
+        first, prefix = refusing[0], self._folder.prefix
+        return JournalCorruptError(
+            self._folder.path,
+            first.segment,
+            first.offset,
+            first.expected,
+            first.found,
+            "Nothing was changed, and what is intact can still be read. "
+            f"`ml-dash verify {prefix}` lists all damage ({len(refusing)} in all); then restore the file from a copy, or "
+            f"accept the loss with `ml-dash recover {prefix}`",
+        )
 
     def _tail(self, damage: list[Damage]) -> Tail:
         at = self._reader.position
@@ -238,46 +222,35 @@ class Appender:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def _newest(self) -> int:
-        """A descriptor of the segment that `position` is in."""
-        at = self._reader.position
-        assert at is not None
-        if self._descriptor is None or self._descriptor_segment != at.segment:
+    def _newest(self, at: Position) -> int:
+        """A descriptor of the segment that `at` is in."""
+        path = self._folder.segment_path(at.segment)
+        # A file that lost its name takes every write and loses it.
+        if self._descriptor is None or not self._disk.same_file(self._descriptor, path):
             self.close()
-            self._descriptor = self._disk.open_append(self._folder.segment_path(at.segment))
-            self._descriptor_segment = at.segment
+            self._descriptor = self._disk.open_append(path)
         return self._descriptor
 
-    def _write(self, data: bytes) -> None:
-        descriptor = self._newest()
-        try:
-            self._disk.write(descriptor, data)
-        except OSError:
-            self._failed_segment = self._descriptor_segment
-            raise
-
-    def _open_next(self, declared: tuple[Declaration, ...] = ()) -> None:
-        """Orders 2 and 3."""
-        at = self._reader.position
-        if at is None:
-            self._create_segment(max(self._reader.segments, default=0) + 1, None, declared)
+    def _open_next(self, at: Position | None, declared: tuple[Declaration, ...] = ()) -> None:
+        """Orders 2 and 3; `at` is where the journal ends."""
+        if at is None or not at.journal:
+            self._create_segment(None, declared)
             return
-        accepted = at
-        unsynced: list[CommitLine] = []
-        try:
-            if at.segment == self._unsynced_segment:
-                raise OSError(EIO, "an earlier sync of this segment failed")
-            self._disk.sync_file(self._newest())
-        except OSError:
-            self._unsynced_segment = at.segment
-            accepted = self._fence_position(at)
-            # From the kernel's memory, as many as are still there; what is missing, each writer has in its spool.
-            unsynced = list(JournalReader(self._folder, start=accepted).commits())
-        self._create_segment(max(*self._reader.segments, at.segment) + 1, accepted, declared)
-        self._became_durable(accepted)
-        if accepted is not at:
-            self._rewind(accepted.next_seq)
-            self._repeat(unsynced)
+        descriptor = self._newest(at)
+        is_synced = at.segment != self._unsynced_segment
+        if is_synced:
+            try:
+                self._disk.sync_file(descriptor)
+            except OSError:
+                self._failed_segment = self._unsynced_segment = at.segment
+                is_synced = False
+        if is_synced:
+            self._create_segment(at, declared)
+            return
+        accepted = self._fence_position(at)
+        # From the kernel's memory, as many as are still there; what is missing, each writer has in its spool.
+        repeated = [Batch.of(line) for line in JournalReader(self._folder, start=accepted).commits()]
+        self._create_segment(accepted, declared, repeated)
 
     def _fence_position(self, at: Position) -> Position:
         """The position in the newest segment up to which it is known to be synced."""
@@ -291,69 +264,48 @@ class Appender:
             raise OSError(EIO, "the segment cannot be read back up to what was synced", self._folder.path)
         return reached
 
-    def _repeat(self, lines: list[CommitLine]) -> None:
-        """The same events under the same numbers, in a segment whose sync is asked for at once."""
-        at = self._reader.position
-        assert at is not None
-        copies = []
-        for line in lines:
-            copy, line_hash = encode_commit(
-                at.hash,
-                at.journal,
-                first=line.first,
-                count=line.count,
-                time_us=line.time_us,
-                writer=line.writer,
-                session=line.session,
-                counter=line.counter,
-                fence=at.fence,
-                events=line.events,
-            )
-            copies.append(copy)
-            at = Position(at.journal, at.segment, at.offset + len(copy), line.last + 1, line_hash, at.fence)
-            self._saw(replace(line, segment=at.segment, offset=at.offset - len(copy), end=at.offset))
-        if not copies:
-            return
-        try:
-            self._write(b"".join(copies))
-            self._disk.sync_data(self._newest())
-        except OSError:
-            self._failed_segment = self._unsynced_segment = at.segment
-            self._rewind(lines[0].first)
-            raise
-        self._reader.position = at
-        self._became_durable(at)
-
-    def _create_segment(self, number: int, accepted: Position | None, declared: tuple[Declaration, ...]) -> None:
-        path = self._folder.segment_path(number)
-        journal = accepted.journal if accepted is not None else new_id()
-        first = accepted.next_seq if accepted is not None else self._reader.next_seq
-        previous = None
+    def _create_segment(
+        self, accepted: Position | None, declared: tuple[Declaration, ...], repeated: Sequence[Batch] = ()
+    ) -> None:
+        """Order 2: a segment that goes on from `accepted` and begins with `repeated`, all of it durable on return."""
+        journal, first, previous = new_id(), self._reader.next_seq, None
         if accepted is not None:
-            previous = Previous(accepted.segment, accepted.offset, accepted.next_seq - 1, accepted.hash)
+            journal, first = accepted.journal, accepted.next_seq
+            previous = Previous(accepted.segment, accepted.offset, first - 1, accepted.hash)
+        number = max(self._folder.segment_numbers(), default=0) + 1
         line, _ = encode_header(journal, number, first, now_us(), previous, declared)
-        self._disk.sync_folder(self._folder.path)
-        descriptor = self._disk.create(path)
-        try:
-            self._disk.write(descriptor, line)
-            self._disk.sync_file(descriptor)
-            self._disk.sync_folder(self._folder.path)
-        except OSError:
-            # The lock is ours, so nobody has used it.  Left behind, each retry on a full disk would add another one.
-            self._disk.close(descriptor)
-            self._disk.remove(path)
-            raise
-        self.close()
-        self._descriptor, self._descriptor_segment = descriptor, number
         found = read_header(line)
         assert found is not None
-        self._reader.restart(found[1])
+        data, end, placed = encode_batches(found[1], repeated)
+        self._disk.sync_folder(self._folder.path)
+        descriptor = self._write_and_publish(line + data, number)
+        self.close()
+        self._descriptor = descriptor
+        self._disk.sync_folder(self._folder.path)
+        self._named_segment = number
+        self._reader.advance(end)
+        self._account.forget_from(first)
+        self._account.wrote(placed)
+        self._became_durable(end)
+
+    def _write_and_publish(self, data: bytes, number: int) -> int:
+        for abandoned in self._folder.temporary_paths():
+            self._disk.remove(abandoned)
+        temporary = self._folder.temporary_path(number, new_id())
+        descriptor = self._disk.create(temporary)
+        try:
+            self._disk.write(descriptor, data)
+            self._disk.sync_file(descriptor)
+            self._disk.publish(temporary, self._folder.segment_path(number))
+        except OSError:
+            self._disk.close(descriptor)
+            self._disk.remove(temporary)
+            raise
+        return descriptor
 
     def _became_durable(self, at: Position) -> None:
         """A sync that covers everything before `at` has returned."""
         here = self._reader.position
         if here is not None and at.segment == here.segment:
             self._reader.position = here.with_fence(at.offset)
-        self.durable_seq = max(self.durable_seq, at.next_seq - 1)
-        while self._own and self._own[0].last_seq < at.next_seq:
-            self._settle(self._own.pop(0))
+        self._account.synced_up_to(at)

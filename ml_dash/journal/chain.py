@@ -1,7 +1,7 @@
 """Which lines of a segment are valid, and which of its bytes are not.
 
-A `Chain` walks the bytes of one segment from a known position.  It stops at the first byte that does not continue
-the chain; `torn_or_corrupt` then tells the two reasons apart.
+`walk` follows the bytes of one segment from a known position and stops at the first byte that does not continue the
+chain; `is_corrupt` then tells the two reasons for that apart.
 
 *Torn*: the bytes lie at or beyond every fence carried by a valid commit.  They were never promised to anyone: a
 process died while it wrote them, or power failed before they were synced.  *Corrupt*: they lie below such a fence,
@@ -14,8 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from .format import CommitLine, Header, decode_commit, decode_header, stated_hash
+from .format import (
+    JOURNAL_ID_OFFSET,
+    CommitLine,
+    Header,
+    Previous,
+    decode_commit,
+    decode_header,
+    looks_like_commit,
+    stated_hash,
+)
+
+JOURNAL_ID_CHARACTERS = b"0123456789abcdefghijklmnopqrstuvwxyz"
+JOURNAL_ID_LENGTH = 18
+FIND_JOURNAL_PAIRS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +53,13 @@ class Position:
 
 
 def start_of(header: Header, header_bytes: int) -> Position:
-    """The position behind a header line, newline included.  A header is synced before the first commit is written."""
+    """The position behind a header line, newline included.  A segment gets its name only after its header is synced."""
     return Position(header.journal, header.segment, header_bytes, header.first, header.hash, header_bytes)
+
+
+def end_of(accepted: Previous, journal: str, fence: int = 0) -> Position:
+    """The position behind what a header accepts of the segment before it."""
+    return Position(journal, accepted.segment, accepted.bytes, accepted.last + 1, accepted.hash, fence)
 
 
 def read_header(data: bytes) -> tuple[Header, Position] | None:
@@ -86,6 +105,41 @@ def is_corrupt(data: bytes, start: Position) -> bool:
     """Whether the bytes from `start.offset` on, which do not continue the chain, were durable once.
 
     They were if they lie below a fence.  The fence of a commit never lies behind that commit, so only the commits
-    behind the damage can tell; each of them is valid by itself.
+    behind the damage can tell; each of them is valid by itself.  Where a segment has no valid header, whatever looks
+    like a commit tells: nothing is written to a segment whose header is not durable, and with the header the journal's
+    id may have been lost, by which the commits were valid.
     """
+    if start.offset == 0:
+        return any(looks_like_commit(line) for line in data.split(b"\n")[1:])
     return any(line.fence > start.offset for line in islands(data, start, start.next_seq))
+
+
+def find_journal(data: bytes) -> str | None:
+    """The id of the journal whose commits stand in `data`, a segment from its first byte with a damaged header.
+
+    The bytes where the header states it, or those with one of them replaced: the damage may be just there.
+    """
+    stated = data[JOURNAL_ID_OFFSET : JOURNAL_ID_OFFSET + JOURNAL_ID_LENGTH]
+    pairs = islice(filter(lambda pair: looks_like_commit(pair[1]), _adjacent(data)), FIND_JOURNAL_PAIRS_MAX)
+    for above_hash, commit in pairs:
+        for candidate in _one_byte_off(stated):
+            journal = candidate.decode("ascii", "replace")
+            if journal.isascii() and decode_commit(commit, above_hash, journal, 0, 0) is not None:
+                return journal
+    return None
+
+
+def _adjacent(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each whole line that has one before it which states a hash: that hash, and the line."""
+    previous_hash, at = None, 0
+    while (end := data.find(b"\n", at)) >= 0:
+        if previous_hash is not None:
+            yield previous_hash, data[at:end]
+        previous_hash, at = stated_hash(data[at:end]), end + 1
+
+
+def _one_byte_off(text: bytes) -> Iterator[bytes]:
+    yield text
+    for place in range(len(text)):
+        for character in JOURNAL_ID_CHARACTERS:
+            yield text[:place] + bytes((character,)) + text[place + 1 :]

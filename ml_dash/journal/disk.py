@@ -12,8 +12,9 @@ import mmap
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from errno import ENOSYS
+from errno import EACCES, EEXIST, EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
 from typing import BinaryIO
 
 # The number of the ioctl that makes one file share the blocks of another (linux/fs.h, `FICLONE`).
@@ -34,7 +35,15 @@ class Disk:
     """The real operating system."""
 
     def make_folder(self, path: str) -> None:
+        """Also the folders above it that are missing; all of them are on the medium when this returns."""
+        made = []
+        above = path
+        while not os.path.isdir(above):
+            made.append(above)
+            above = os.path.dirname(above)
         os.makedirs(path, exist_ok=True)
+        for folder in made:
+            self.sync_folder(os.path.dirname(folder))
 
     def list_names(self, path: str) -> list[str]:
         """Names in a folder, in no order; empty where there is no such folder."""
@@ -94,22 +103,43 @@ class Disk:
 
         Without the reservation a full disk would kill the process with SIGBUS instead of raising here.
         """
+        if not hasattr(os, "posix_fallocate"):
+            raise OSError(EOPNOTSUPP, "this system cannot reserve blocks")
         os.posix_fallocate(descriptor, 0, size)
         return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
 
+    def private_map(self, size: int) -> mmap.mmap:
+        """Memory of this process alone, all zeros; takes no room before it is written to."""
+        return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+
+    def fault_in(self, target: mmap.mmap, start: int, length: int) -> None:
+        """Makes the kernel find the pages of a map now, so that writing to them later takes no time; a hint."""
+        with suppress(OSError):
+            target.madvise(_MADV_POPULATE_WRITE, start, length)
+
     def sync_data(self, descriptor: int) -> None:
         """Bytes and length of the file are on the medium when this returns."""
-        sync = getattr(os, "fdatasync", os.fsync)
-        sync(descriptor)
+        if sys.platform == "darwin":
+            self.sync_file(descriptor)
+        else:
+            os.fdatasync(descriptor)
 
     def sync_file(self, descriptor: int) -> None:
-        os.fsync(descriptor)
+        if sys.platform == "darwin":
+            # There fsync leaves the bytes in the drive's cache, which a power failure takes with it.
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(descriptor)
 
     def sync_folder(self, path: str) -> None:
         """Names created in, or removed from, the folder are on the medium when this returns."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            # Network shares and some FUSE file systems know no syncing of folders: names are durable there, or none is.
+            if error.errno not in (EINVAL, ENOSYS, ENOTSUP):
+                raise
         finally:
             os.close(descriptor)
 
@@ -120,6 +150,20 @@ class Disk:
     def rename(self, source: str, target: str) -> None:
         """Atomic; replaces `target`."""
         os.replace(source, target)
+
+    def publish(self, temporary: str, final: str) -> None:
+        """Gives a complete file its name, atomically; FileExistsError where the name is taken."""
+        try:
+            os.link(temporary, final)
+        except OSError as error:
+            if error.errno not in (EACCES, EPERM, ENOSYS, ENOTSUP):
+                raise
+            # FAT, Android and some network shares have no hard links.
+            if os.path.lexists(final):
+                raise FileExistsError(EEXIST, os.strerror(EEXIST), final) from error
+            os.rename(temporary, final)
+            return
+        os.unlink(temporary)
 
     def remove(self, path: str) -> None:
         """Removes the name; nothing happens where it is gone already."""
@@ -135,6 +179,13 @@ class Disk:
         """`action` is called in every forked child, before its code goes on."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=action)
+
+    def around_fork(
+        self, before: Callable[[], None], in_parent: Callable[[], None], in_child: Callable[[], None]
+    ) -> None:
+        """As above, and also `before` every fork and `in_parent` behind it."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
     # -- content of saved files ----------------------------------------------------------------------------------
 
@@ -166,5 +217,8 @@ class Disk:
     def make_read_only(self, descriptor: int) -> None:
         os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o555)
 
+
+_MADV_POPULATE_WRITE = 23
+"""Linux 5.14; Python has no name for it."""
 
 OPERATING_SYSTEM = Disk()

@@ -1,6 +1,7 @@
 """Where things stand in an experiment's folder.
 
     <experiment>/_journal/00000001.jsonl       a segment, named by its number
+    <experiment>/_journal/.00000002.<id>.new   a segment before it gets its name
     <experiment>/_journal/lock                 created once, never deleted
     <experiment>/_journal/spool/<writer>.jsonl         a live writer's first spool file, locked while it lives
     <experiment>/_journal/spool/<writer>.<n>.jsonl     the ones that follow
@@ -21,15 +22,20 @@ from .disk import OPERATING_SYSTEM, Disk
 JOURNAL = "_journal"
 FILES = "_files"
 _SEGMENT_NAME = re.compile(r"([0-9]{8})\.jsonl")
+_TEMPORARY_NAME = re.compile(r"\.[0-9]{8}\.[0-9a-z]+\.new")
 _SPOOL_NAME = re.compile(r"([0-9a-z]+)(?:\.([0-9]+))?\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class JournalFolder:
-    """The journal of the experiment that stands at `experiment`, reached through `disk`."""
+    """The journal of the experiment that stands at `experiment`, reached through `disk`.
+
+    `prefix` is what errors tell people to give to `ml-dash`.
+    """
 
     experiment: Path
     disk: Disk = field(default=OPERATING_SYSTEM, compare=False)
+    prefix: str = field(default="PREFIX", compare=False)
 
     @property
     def path(self) -> str:
@@ -49,6 +55,15 @@ class JournalFolder:
 
     def segment_path(self, number: int) -> str:
         return f"{self.path}/{number:08d}.jsonl"
+
+    def temporary_path(self, number: int, unique: str) -> str:
+        """Where a segment is written before it gets its name."""
+        return f"{self.path}/.{number:08d}.{unique}.new"
+
+    def temporary_paths(self) -> list[str]:
+        """Those that a crash left behind."""
+        names = self.disk.list_names(self.path)
+        return [f"{self.path}/{name}" for name in names if _TEMPORARY_NAME.fullmatch(name)]
 
     def spool_path(self, writer: str, number: int) -> str:
         """`number` counts from 1; the first file is the one whose lock tells whether the writer lives."""

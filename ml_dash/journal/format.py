@@ -5,10 +5,15 @@ A line is valid if and only if
  1. it ends in `,"hash":"<64 lower-case hex digits>"}` and a newline,
  2. the hex digits are SHA-256 over the hash of the line before it (64 hex digits; of a header: the hash that it
     accepts of the previous segment, or 64 zeros), then the journal's id, then the line's bytes before `,"hash"`,
- 3. its members stand in exactly the order and spelling below: numbers without sign, space or leading zeros, and
- 4. for a commit: its first sequence number follows the last one before it, and it counts at least one event.
+ 3. its members stand in exactly the order and spelling below: numbers without space or leading zeros, and without
+    sign, except times before 1970,
+ 4. for a commit: its first sequence number follows the last one before it, and it counts at least one event, and
+ 5. for a header: it stands in the segment whose number it names, what it accepts or declares is of an earlier segment,
+    and its first sequence number follows the last one that it accepts.
 
-Bytes are compared, never parsed leniently: a line that means the same but reads otherwise is not valid.
+Bytes are compared, never parsed leniently: a line that means the same but reads otherwise is not valid.  Rules 1 and 2
+hold for the header of every version, also of those to come: so a version that this release does not know is told from
+a damaged byte.
 
 Pure: no I/O.
 """
@@ -30,12 +35,23 @@ SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 HASH_TAIL_BYTES = len(b',"hash":""}') + 64
 _HASH_TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}')
 _NUMBER = rb"(0|[1-9][0-9]{0,18})"
+_TIME = rb"(0|-?[1-9][0-9]{0,18})"
 _NAME = rb'"([0-9a-z]{1,64})"'
+_HASH = rb'"([0-9a-f]{64})"'
 _COMMIT = re.compile(
     rb'\{"first":%b,"count":%b,"time":%b,"writer":%b,"session":%b,"counter":%b,"fence":%b,"events":\['
-    % (_NUMBER, _NUMBER, _NUMBER, _NAME, _NAME, _NUMBER, _NUMBER)
+    % (_NUMBER, _NUMBER, _TIME, _NAME, _NAME, _NUMBER, _NUMBER)
 )
 _HEADER_START = b'{"format":"%b","version":' % FORMAT_NAME.encode()
+_PREVIOUS = rb'\{"segment":%b,"bytes":%b,"last":%b,"hash":%b\}' % (_NUMBER, _NUMBER, _NUMBER, _HASH)
+_DECLARATION = re.compile(rb'\{"segment":%b,"offset":%b,"bytes":%b\}' % (_NUMBER, _NUMBER, _NUMBER))
+_HEADER = re.compile(
+    rb'%b%d,"journal":%b,"segment":%b,"first":%b,"time":%b,"previous":(?:null|%b),"declared":\[([^\]]*)\]'
+    % (re.escape(_HEADER_START), FORMAT_VERSION, _NAME, _NUMBER, _NUMBER, _TIME, _PREVIOUS)
+)
+_VERSION = re.compile(rb"%b(0|[1-9][0-9]{0,8})," % re.escape(_HEADER_START))
+JOURNAL_ID_OFFSET = len(_HEADER_START) + len(b'1,"journal":"')
+"""Where the journal's id stands in a header of this version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +141,9 @@ def encode_header(
         "declared": declared,
     }
     previous_hash = previous.hash if previous is not None else GENESIS_HASH
-    return _line(previous_hash, journal, orjson.dumps(members)[:-1])
+    line, line_hash = _line(previous_hash, journal, orjson.dumps(members)[:-1])
+    assert decode_header(line[:-1]) is not None, line
+    return line, line_hash
 
 
 def encode_commit(
@@ -152,6 +170,8 @@ def encode_commit(
         fence,
         events,
     )
+    assert _COMMIT.match(body) is not None, body[:400]
+    assert count > 0, "a commit holds at least one event"
     return _line(previous_hash, journal, body)
 
 
@@ -164,26 +184,54 @@ def stated_hash(line: bytes) -> str | None:
 def decode_header(line: bytes) -> Header | None:
     """A header line without its newline, or None where it is not valid.
 
-    A header whose `version` this release does not know is returned as it is, other rules unchecked, so that the
-    caller can refuse it by name.
+    A valid header of a version that this release does not know comes with nothing but that version, so that the caller
+    can refuse it by name.
     """
-    if not line.startswith(_HEADER_START):
+    stated, body = stated_hash(line), line[:-HASH_TAIL_BYTES]
+    version = _VERSION.match(body)
+    if stated is None or version is None:
         return None
+    if int(version[1]) > FORMAT_VERSION:
+        return Header(int(version[1]), "", 0, 0, 0, None, (), "") if _keeps_rule_2(line, stated) else None
+    match = _HEADER.fullmatch(body)
+    if match is None:
+        return None
+    journal = match[1].decode("ascii")
+    segment, first, time_us = int(match[2]), int(match[3]), int(match[4])
+    previous = None
+    if match[5] is not None:
+        previous = Previous(int(match[5]), int(match[6]), int(match[7]), match[8].decode("ascii"))
+    declared = _decode_declared(match[9])
+    if chain_hash(previous.hash if previous is not None else GENESIS_HASH, journal, body) != stated:
+        return None
+    if declared is None or not all(0 < each.segment < segment for each in declared):
+        return None
+    if previous is not None and (previous.last + 1 != first or not 0 < previous.segment < segment):
+        return None
+    return Header(FORMAT_VERSION, journal, segment, first, time_us, previous, declared, stated)
+
+
+def _decode_declared(text: bytes) -> tuple[Declaration, ...] | None:
+    matches = list(_DECLARATION.finditer(text))
+    if b",".join(match[0] for match in matches) != text:
+        return None
+    return tuple(Declaration(*map(int, match.groups())) for match in matches)
+
+
+def _keeps_rule_2(line: bytes, stated: str) -> bool:
+    """Of a header whose other members are not known."""
     try:
         members = orjson.loads(line)
-        version = members["version"]
-        if type(version) is int and version > FORMAT_VERSION:
-            return Header(version, "", 0, 0, 0, None, (), "")
-        previous = Previous(**members["previous"]) if members["previous"] is not None else None
-        declared = tuple(Declaration(**declaration) for declaration in members["declared"])
-        journal, segment, first, time_us = (members[name] for name in ("journal", "segment", "first", "time"))
-        # Writing it again and comparing is the strictest reading there is.
-        again, line_hash = encode_header(journal, segment, first, time_us, previous, declared)
+        journal, previous = members["journal"], members["previous"]
+        previous_hash = GENESIS_HASH if previous is None else previous["hash"]
+        return chain_hash(previous_hash, journal, line[:-HASH_TAIL_BYTES]) == stated
     except (ValueError, KeyError, TypeError):
-        return None
-    if again != line + b"\n" or type(segment) is not int or type(first) is not int:
-        return None
-    return Header(version, journal, segment, first, time_us, previous, declared, line_hash)
+        return False
+
+
+def looks_like_commit(line: bytes) -> bool:
+    """Whether a line without its newline has the form of a commit, of whatever journal and place."""
+    return stated_hash(line) is not None and _COMMIT.match(line) is not None
 
 
 def decode_commit(line: bytes, previous_hash: str, journal: str, segment: int, offset: int) -> CommitLine | None:

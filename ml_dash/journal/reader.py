@@ -13,39 +13,28 @@ A line that is not whole yet ends the reading without alarm; calling `commits()`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..errors import JournalVersionError
-from .chain import Position, is_corrupt, islands, read_header, walk
+from .chain import Position, end_of, find_journal, is_corrupt, islands, read_header, walk
+from .chart import Extent, chart
 from .damage import Damage, DamageKind
 from .folder import JournalFolder
-from .format import FORMAT_VERSION, GENESIS_HASH, CommitLine, Declaration, Header, Previous
+from .format import FORMAT_VERSION, GENESIS_HASH, HASH_TAIL_BYTES, CommitLine, Declaration, Header, stated_hash
 
 CHUNK_BYTES = 4 * 1024 * 1024
 HEADER_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A segment, and what of it the next header accepts; None where there is no such header: all that replays counts."""
-
-    segment: int
-    header: Header | None
-    start: Position | None
-    accepted: Previous | None
-    dead: bool
-
-    @property
-    def is_sealed(self) -> bool:
-        return self.accepted is not None
 
 
 class JournalReader:
     """Reads one journal.  `position` is behind the last commit read; `damage` is what was met on the way.
 
     `trusted(extent)` may answer with a position behind which the segment goes on without having been read.
-    A segment opened after a failed sync repeats what was not durable, number for number; a reader passes over what it
-    has seen.  With `on_rewind`, that is called with the first repeated number instead, and the repeats are yielded.
+
+    A segment opened after a failed sync repeats what was not durable, number for number, and a reader passes over what
+    it has given already.  History may go on differently from there where the disk lost some of it: a commit that begins
+    before `next_seq` and ends behind it is given whole.  With `on_rewind`, that is called with the first number that is
+    repeated instead, and everything from there on is given again.
     """
 
     def __init__(
@@ -56,11 +45,15 @@ class JournalReader:
         on_rewind: Callable[[int], None] | None = None,
     ) -> None:
         self._folder = folder
+        self._disk = folder.disk
         self._on_rewind = on_rewind
         self._trusted = trusted
+        self._headers: dict[int, tuple[Header, Position]] = {}
         self._declared: set[Declaration] = set()
         self._damage: dict[tuple[int, int], Damage] = {}
         self._tails: list[Damage] = []
+        self._inode: int | None = None
+        self._given_seq = 1 if start is None else start.next_seq
         self.position = start
         self.segments: list[int] = []
 
@@ -79,118 +72,153 @@ class JournalReader:
 
     def commits(self) -> Iterator[CommitLine]:
         """What has been committed since the last call, until the journal's end as it is now."""
-        if self._nothing_new():
+        at = self.position
+        first = 1 if at is None else at.segment
+        self._tails = []
+        self.segments = [number for number in self._folder.segment_numbers() if number >= first]
+        if at is not None and self._has_nothing_new(at):
             return
-        self._tails = []
-        for extent in self._chart():
-            if self.position is None or extent.segment >= self.position.segment:
-                yield from self._read_extent(extent)
+        # Headers do not change: each is read once, however often others append.
+        headers = {number: found for number in self.segments if (found := self.header(number)) is not None}
+        for extent in chart(self.segments, headers, first, None if at is None else at.journal or None):
+            if extent.header is not None:
+                self._declared.update(extent.header.declared)
+            yield from self._read_extent(extent)
 
-    def _nothing_new(self) -> bool:
-        if self.position is None:
+    def _has_nothing_new(self, at: Position) -> bool:
+        status = self._disk.status(self._folder.segment_path(at.segment))
+        if status is None:
+            self._mark_gone(at, 0, "no such file")
+            return not self.segments
+        if self._inode not in (None, status.inode) or status.size < at.offset:
+            self._headers.clear()
             return False
-        segment = self.position.segment
-        if self._folder.disk.exists(self._folder.segment_path(segment + 1)):
-            return False
-        status = self._folder.disk.status(self._folder.segment_path(segment))
-        return status is not None and status.size == self.position.offset
+        self._inode = status.inode
+        return self.segments[-1:] == [at.segment] and status.size == at.offset
 
-    # -- which bytes count ---------------------------------------------------------------------------------------
-
-    def _chart(self) -> list[Extent]:
-        """Follows the newest valid header back through what each header accepts of the segment before it."""
-        first = 1 if self.position is None else self.position.segment
-        numbers = self.segments = [number for number in self._folder.segment_numbers() if number >= first]
-        headers = {number: found for number in numbers if (found := self.header(number)) is not None}
-        for header, _ in headers.values():
-            self._declared.update(header.declared)
-        newest = max(headers, default=0)
-        # Segments behind the newest valid header: one whose header is torn, or one whose header is damaged.
-        accepted: dict[int, Previous | None] = {number: None for number in numbers if number > newest}
-        number, previous = newest, None
-        while number >= first:
-            accepted[number] = previous
-            if number in headers:
-                previous = headers[number][0].previous
-                number = previous.segment if previous is not None else 0
-            else:
-                number, previous = max((each for each in numbers if each < number), default=0), None
-        return [
-            Extent(number, *headers.get(number, (None, None)), accepted.get(number), dead=number not in accepted)
-            for number in sorted({*numbers, *accepted})
-        ]
-
-    def restart(self, position: Position) -> None:
-        """Goes on from `position`, the start of a segment that the caller has just created."""
+    def advance(self, position: Position) -> None:
+        """The caller has written up to `position` by itself, perhaps in a segment that it has just created."""
+        here = self.position
         self.position = position
-        self.segments.append(position.segment)
-        self._tails = []
+        self._given_seq = position.next_seq
+        if here is None or here.segment != position.segment:
+            self._inode = None
+            for tail in self._tails:
+                self._damage[tail.segment, tail.offset] = replace(tail, kind=DamageKind.DEAD, declared=True)
+            self._tails = []
 
     def header(self, number: int) -> tuple[Header, Position] | None:
-        """A segment's header and the position behind it; None where it has no valid one."""
-        disk = self._folder.disk
-        descriptor = disk.open_read(self._folder.segment_path(number))
-        try:
-            size = HEADER_BYTES
-            while b"\n" not in (data := disk.read_at(descriptor, 0, size)) and len(data) == size:
-                size *= 4
-        finally:
-            disk.close(descriptor)
-        found = read_header(data)
+        """A segment's header and the position behind it; None where it has no valid one.
+
+        Raises JournalVersionError for one that only a newer release can read.
+        """
+        found = self._headers.get(number)
+        if found is not None:
+            return found
+        found = read_header(self._first_line(number))
         if found is not None and found[0].version > FORMAT_VERSION:
             raise JournalVersionError(
-                f"journal {self._folder.path} is written in format version {found[0].version}; this release of ml_dash "
-                f"knows versions up to {FORMAT_VERSION}. Nothing was changed: upgrade ml_dash to read it or to write to it"
+                f"journal {self._folder.path} is written in format version {found[0].version} (segment {number:08d}); "
+                f"this release of ml_dash knows versions up to {FORMAT_VERSION}. Nothing was changed: upgrade ml_dash "
+                "to read this journal or to write to it"
             )
-        if found is not None and found[0].segment != number:
+        if found is None or found[0].segment != number:
             return None
+        self._headers[number] = found
         return found
+
+    def _first_line(self, number: int) -> bytes:
+        try:
+            descriptor = self._disk.open_read(self._folder.segment_path(number))
+        except FileNotFoundError:
+            return b""
+        try:
+            size = HEADER_BYTES
+            while b"\n" not in (data := self._disk.read_at(descriptor, 0, size)) and len(data) == size:
+                size *= 4
+        finally:
+            self._disk.close(descriptor)
+        return data
 
     # -- one segment ---------------------------------------------------------------------------------------------
 
     def _read_extent(self, extent: Extent) -> Iterator[CommitLine]:
-        status = self._folder.disk.status(self._folder.segment_path(extent.segment))
+        path = self._folder.segment_path(extent.segment)
+        status = self._disk.status(path)
         if status is None:
-            gone = self._entry(extent)
-            self._mark_hole(gone, extent, 0, b"")
-            return
-        if extent.dead:
+            self._mark_hole(self._before_header(extent), extent, 0, b"")
+        elif extent.is_fork:
+            self._damage[extent.segment, 0] = self._second_history(extent, status.size)
+        elif extent.is_dead:
             self._bury(extent.segment, 0, status.size)
+        else:
+            self._trust(extent)
+            descriptor = self._disk.open_read(path)
+            try:
+                yield from self._read_open(extent, descriptor, status.inode)
+            finally:
+                self._disk.close(descriptor)
+
+    def _trust(self, extent: Extent) -> None:
+        if self._trusted is None or (self.position is not None and self.position.segment == extent.segment):
             return
-        trusted = self._trusted(extent) if self._trusted is not None else None
-        if trusted is not None and trusted.next_seq >= self.next_seq:
+        trusted = self._trusted(extent)
+        if trusted is not None and trusted.next_seq >= self._given_seq:
             self.position = trusted
-        descriptor = self._folder.disk.open_read(self._folder.segment_path(extent.segment))
-        try:
-            yield from self._read_open(extent, descriptor)
-        finally:
-            self._folder.disk.close(descriptor)
+            self._given_seq = trusted.next_seq
 
-    def _entry(self, extent: Extent) -> Position:
-        """Where reading of this segment begins."""
-        if self.position is not None and self.position.segment == extent.segment:
-            return self.position
-        if extent.start is not None:
-            return extent.start
-        journal = self.position.journal if self.position is not None else ""
-        return Position(journal, extent.segment, 0, self.next_seq, GENESIS_HASH, 0)
-
-    def _read_open(self, extent: Extent, descriptor: int) -> Iterator[CommitLine]:
-        size = self._folder.disk.size_of(descriptor)
+    def _read_open(self, extent: Extent, descriptor: int, inode: int) -> Iterator[CommitLine]:
+        size = self._disk.size_of(descriptor)
         end = size if extent.accepted is None else min(extent.accepted.bytes, size)
-        before, seen_seq = self.position, self.next_seq
-        self.position = at = self._entry(extent)
-        if at.next_seq < seen_seq and self._on_rewind is not None:
+        at, fence = self._entry(extent, descriptor, size)
+        if at.next_seq < self._given_seq and self._on_rewind is not None:
+            self._given_seq = at.next_seq
             self._on_rewind(at.next_seq)
-            seen_seq = at.next_seq
         if at.offset > 0:
+            self.position = at
+            self._inode = inode
             for line in self._lines(descriptor, end):
-                if line.first >= seen_seq:
+                if self._is_new(line):
                     yield line
-        if self.position.offset < end or not self._ends_as_accepted(self.position, extent):
-            yield from self._read_behind_damage(extent, descriptor, end, before)
+            at = self.position
+        if at.offset == 0 or at.offset < end or not self._ends_as_accepted(at, extent):
+            yield from self._read_behind_damage(extent, descriptor, at, end)
+        if at.offset < fence and extent.accepted is None:
+            self._mark_gone(at, fence, "the end of what replays")
         if extent.accepted is not None:
             self._bury(extent.segment, extent.accepted.bytes, size)
+
+    def _entry(self, extent: Extent, descriptor: int, size: int) -> tuple[Position, int]:
+        """Where reading of this segment begins, and how much of it was durable when it was read before."""
+        at = self.position
+        fence = 0
+        if at is not None and at.segment == extent.segment:
+            fence = at.fence
+            if extent.accepted is not None and at.offset > extent.accepted.bytes:
+                # Opened after a failed sync, the next segment accepts less than what had been read, and repeats it.
+                at = end_of(extent.accepted, at.journal, min(at.fence, extent.accepted.bytes))
+            if self._stands(at, descriptor, size):
+                return at, 0
+        return extent.start or self._before_header(extent), fence
+
+    def _stands(self, at: Position, descriptor: int, size: int) -> bool:
+        """Whether the line that `at` is behind is still there: a file that was replaced or cut under a live reader must
+        not be gone on with, least of all be appended to."""
+        start = max(0, at.offset - HASH_TAIL_BYTES - 1)
+        tail = self._disk.read_at(descriptor, start, at.offset - start) if at.offset <= size else b""
+        return tail.endswith(b"\n") and stated_hash(tail[:-1]) == at.hash
+
+    def _before_header(self, extent: Extent) -> Position:
+        at = self.position
+        if at is None:
+            return Position("", extent.segment, 0, 1, GENESIS_HASH, 0)
+        return Position(at.journal, extent.segment, 0, at.next_seq, at.hash, 0)
+
+    def _is_new(self, line: CommitLine) -> bool:
+        if line.last < self._given_seq:
+            return False
+        self._given_seq = line.last + 1
+        return True
 
     def _ends_as_accepted(self, at: Position, extent: Extent) -> bool:
         return extent.accepted is None or (at.offset, at.hash) == (
@@ -204,7 +232,7 @@ class JournalReader:
         position = self.position
         assert position is not None
         while position.offset < end:
-            data = self._folder.disk.read_at(descriptor, position.offset, min(size, end - position.offset))
+            data = self._disk.read_at(descriptor, position.offset, min(size, end - position.offset))
             reached = position.offset
             for line in walk(data, position):
                 self.position = position = position.after(line)
@@ -216,40 +244,32 @@ class JournalReader:
             else:
                 size *= 4
 
-    def _read_behind_damage(
-        self, extent: Extent, descriptor: int, end: int, before: Position | None
-    ) -> Iterator[CommitLine]:
-        """Rules 2 and 3: the bytes from `position` to `end` do not continue the chain."""
-        assert self.position is not None
-        data = self._folder.disk.read_at(descriptor, self.position.offset, end - self.position.offset)
-        at = self._named(self.position, data)
-        if not extent.is_sealed and not is_corrupt(data, at):
-            self._tails.append(self._describe(DamageKind.TORN, at, end, at.next_seq - 1, data))
-            # A segment whose header is torn holds nothing: the journal still ends in the one before it.
-            self.position = at if at.offset > 0 else before
+    def _read_behind_damage(self, extent: Extent, descriptor: int, at: Position, end: int) -> Iterator[CommitLine]:
+        """Rules 2 and 3: the bytes from `at` to `end` do not continue the chain."""
+        data = self._disk.read_at(descriptor, at.offset, end - at.offset)
+        if not at.journal:
+            at = replace(at, journal=find_journal(data) or "")
+        if extent.accepted is None and not is_corrupt(data, at):
+            kind = DamageKind.CORRUPT if extent.is_sealed else DamageKind.TORN
+            damage = self._describe(kind, at, end, at.next_seq - 1, data)
+            if extent.is_sealed:
+                self._damage[at.segment, at.offset] = damage
+            else:
+                self._tails.append(damage)
             return
         hole = at
         for line in islands(data, at, at.next_seq):
             if line.offset > hole.offset:
                 self._mark_hole(hole, extent, line.offset, data[hole.offset - at.offset :], line.first - 1)
             hole = self.position = hole.after(line)
-            yield line
+            if self._is_new(line):
+                yield line
         if hole.offset < end or not self._ends_as_accepted(hole, extent):
             self._mark_hole(hole, extent, end, data[hole.offset - at.offset :])
         if extent.accepted is not None:
-            end, next_seq, end_hash = extent.accepted.bytes, extent.accepted.last + 1, extent.accepted.hash
-            self.position = Position(at.journal, at.segment, end, next_seq, end_hash, hole.fence)
+            self.position = end_of(extent.accepted, at.journal, hole.fence)
         else:
             self.position = Position(at.journal, at.segment, end, hole.next_seq, hole.hash, hole.fence)
-
-    def _named(self, at: Position, data: bytes) -> Position:
-        """With the journal's id, which is hashed into every line, where damage took the header that says it."""
-        if at.journal:
-            return at
-        stated = data[:HEADER_BYTES].partition(b'"journal":"')[2].partition(b'"')[0]
-        if not (stated.isalnum() and stated.isascii()):
-            return at
-        return replace(at, journal=stated.decode("ascii"))
 
     # -- what does not replay ------------------------------------------------------------------------------------
 
@@ -257,7 +277,22 @@ class JournalReader:
         if last_seq is None:
             last_seq = extent.accepted.last if extent.accepted is not None else hole.next_seq - 1
             end = extent.accepted.bytes if extent.accepted is not None else end
-        self._damage[hole.segment, hole.offset] = self._describe(DamageKind.CORRUPT, hole, end, last_seq, data)
+        damage = self._describe(DamageKind.CORRUPT, hole, end, last_seq, data)
+        if extent.accepted is not None and hole.offset == extent.accepted.bytes:
+            expected = f"a line with hash {extent.accepted.hash} before it, as the next segment's header says"
+            damage = replace(damage, expected=expected, found=f"hash {hole.hash}")
+        self._damage[hole.segment, hole.offset] = damage
+
+    def _mark_gone(self, at: Position, fence: int, found: str) -> None:
+        """Of a segment that was read before, durable bytes are not there any more."""
+        fence = max(fence, at.offset)
+        expected = f"{fence} bytes that were read before, up to event {self._given_seq - 1}"
+        offset = 0 if found == "no such file" else at.offset
+        last_seq = max(at.next_seq, self._given_seq) - 1
+        damage = Damage(
+            DamageKind.CORRUPT, at.segment, offset, fence - offset, at.next_seq, last_seq, False, expected, found
+        )
+        self._damage.setdefault((at.segment, offset), damage)
 
     def _describe(self, kind: DamageKind, at: Position, end: int, last_seq: int, data: bytes) -> Damage:
         expected = f"a commit that begins with event {at.next_seq} and continues the hash chain"
@@ -266,17 +301,16 @@ class JournalReader:
         found = repr(data[:40])[1:] + ("…" if len(data) > 40 else "") if data else "nothing"
         return Damage(kind, at.segment, at.offset, end - at.offset, at.next_seq, last_seq, False, expected, found)
 
+    def _second_history(self, extent: Extent, size: int) -> Damage:
+        assert extent.header is not None
+        first = extent.header.first
+        expected = "a segment that the next one goes on from"
+        found = f"a second continuation of the journal from event {first} on"
+        return Damage(DamageKind.CORRUPT, extent.segment, 0, size, first, first - 1, False, expected, found)
+
     def _bury(self, segment: int, offset: int, size: int) -> None:
         if size > offset:
-            last_seq = self.next_seq - 1
+            seq = self.next_seq
             self._damage[segment, offset] = Damage(
-                DamageKind.DEAD,
-                segment,
-                offset,
-                size - offset,
-                last_seq + 1,
-                last_seq,
-                True,
-                "nothing",
-                "bytes not accepted",
+                DamageKind.DEAD, segment, offset, size - offset, seq, seq - 1, True, "nothing", "bytes not accepted"
             )
