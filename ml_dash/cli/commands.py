@@ -1,0 +1,105 @@
+"""The group of commands, and what they share: where experiments are, `--json`, and how a command ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from ..errors import ConfigurationError, MlDashError
+from .output import Output
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "demo": ".demo",
+    "events": ".events",
+    "list": ".list_command",
+    "recover": ".recover",
+    "show": ".show",
+    "verify": ".verify",
+    "version": ".version",
+}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a command reads: the arguments that `ml_dash.load` and its like take."""
+
+    dash_root: str | None
+    dash_url: str | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        given = {"dash_root": self.dash_root, "dash_url": self.dash_url}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's file when it is called: `ml-dash version` must not pay for tables and progress bars."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[name], __package__).command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def group() -> None:
+    """Records machine-learning experiments as an append-only journal, and reads them back.
+
+    An experiment is named by its prefix, owner/project[/folder…]/name.
+    """
+
+
+def reads_experiments(command: Command) -> Command:
+    """Adds `--dash-root`, `--dash-url` and `--json`; the command gets `source` and `output`."""
+
+    def with_source(*, dash_root: str | None, dash_url: str | None, as_json: bool, **arguments: Any) -> Any:
+        return command(source=Source(dash_root, dash_url), output=Output(as_json), **arguments)
+
+    with_source.__doc__ = command.__doc__
+    with_source.__name__ = command.__name__
+    with_source.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    options = (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
+        click.option("--dash-url", metavar="URL", help="Read from this server."),
+        click.option("--dash-root", metavar="FOLDER", help="Read from this folder. [$ML_DASH_ROOT, else .dash]"),
+    )
+    wrapped: Any = with_source
+    for option in options:
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
+def run() -> NoReturn:
+    """Runs the command that stands in `sys.argv` and exits with its code."""
+    try:
+        code = group.main(prog_name="ml-dash", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wants; without this, Python complains once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except MlDashError as error:
+        print(f"ml-dash: {error}", file=sys.stderr)
+        code = EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,76 @@
+"""Where a command's answer goes: tables and colour for people, tab-separated lines in a pipe, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .wording import to_json
+
+STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
+
+
+def styled_status(status: object) -> Text:
+    """A status in its colour."""
+    return Text(str(status), style=STATUS_STYLES.get(str(status), ""))
+
+
+class Output:
+    """`as_json` is `--json`.  `is_plain` says that nobody looks: no colour, no frame, nothing cut to a width."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.is_plain = not self.console.is_terminal
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Says on stderr what takes its time, while it does and somebody looks."""
+        with Console(stderr=True).status(what) if sys.stderr.isatty() else nullcontext():
+            yield
+
+    def json(self, value: Any) -> None:
+        """One JSON document on one line."""
+        sys.stdout.write(to_json(value) + "\n")
+
+    def line(self, text: str | Text) -> None:
+        self.console.print(text, markup=False)
+
+    def heading(self, text: str) -> None:
+        """Only people need it."""
+        if not self.is_plain:
+            self.console.print(Text(text, style="bold"))
+
+    def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Names and their values; tab-separated in a pipe."""
+        if self.is_plain:
+            for name, text in rows:
+                sys.stdout.write(f"{name}\t{text}\n")
+            return
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, text in rows:
+            grid.add_row(Text(name), Text(text))
+        self.console.print(grid)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[str] = ()) -> None:
+        """Rows for people, or tab-separated lines without a heading, as `cut` and `awk` like them."""
+        if self.is_plain:
+            for row in rows:
+                sys.stdout.write("\t".join(cell.plain if isinstance(cell, Text) else cell for cell in row) + "\n")
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            is_right = column in right
+            table.add_column(column, justify="right" if is_right else "left", no_wrap=is_right, overflow="fold")
+        for row in rows:
+            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        self.console.print(table)

@@ -1,0 +1,117 @@
+"""`ml-dash show`: the state of one experiment, now or at any moment of its past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.text import Text
+
+from .. import Run, load
+from ..clock import to_datetime
+from .commands import Source, reads_experiments
+from .moment import MOMENT
+from .output import Output, styled_status
+from .state_form import json_run
+from .wording import local_time, number, one_line, size
+
+
+@click.command("show")
+@click.argument("prefix")
+@click.option("--at", type=MOMENT, help="As it was after this event, or at this time.")
+@reads_experiments
+def command(prefix: str, at: int | datetime | None, source: Source, output: Output) -> None:
+    """Show what an experiment is: status, parameters, metrics, files, sessions.
+
+    Example: ml-dash show alice/mnist/baseline --at 50
+    """
+    with output.busy(f"replaying {prefix}"):
+        run = load(prefix, at=at, **source.arguments)
+    if output.as_json:
+        output.json(json_run(run))
+        return
+    _print_facts(run, output)
+    _print_params(run.params, output)
+    _print_metrics(run, output)
+    _print_tracks_and_files(run, output)
+    _print_sessions(run, output)
+    for damage in run.damage:
+        output.line(Text(f"damage: {damage.bytes:,} bytes of segment {damage.segment:08d} do not replay", style="red"))
+
+
+def _print_facts(run: Run, output: Output) -> None:
+    output.line(Text.assemble((run.prefix, "bold"), "  ", styled_status(run.status), f"  event {run.seq:,}"))
+    facts: dict[str, str] = {
+        "description": run.description or "",
+        "tags": ", ".join(run.tags),
+        "bindrs": ", ".join(run.bindrs),
+        "metadata": one_line(run.metadata) if run.metadata else "",
+        "created": local_time(run.created),
+        "last event": local_time(run.updated),
+        "log lines": ", ".join(f"{count:,} {level}" for level, count in run.state.log_counts.items()),
+        "unknown": ", ".join(f"{count:,} {kind}" for kind, count in run.state.unknown.items()),
+    }
+    output.pairs([(name, text) for name, text in facts.items() if text])
+
+
+def _print_params(params: Mapping[str, Any], output: Output) -> None:
+    if params:
+        output.heading("\nparams")
+        output.pairs([(key, one_line(value)) for key, value in params.items()])
+
+
+def _print_metrics(run: Run, output: Output) -> None:
+    rows = []
+    for metric in run.state.metrics.values():
+        name = "(unnamed)" if metric.name is None else metric.name
+        for key, field in metric.fields.items():
+            mean = number(field.sum / field.count) if field.count else ""
+            numbers = [number(each) if field.count else "" for each in (field.min, field.max)]
+            rows.append((name, key, f"{metric.count:,}", number(field.last), *numbers, mean))
+    if rows:
+        output.heading("\nmetrics (all attempts)")
+        columns = ["metric", "field", "points", "last", "min", "max", "mean"]
+        output.table(columns, rows, right=columns[2:])
+
+
+def _print_tracks_and_files(run: Run, output: Output) -> None:
+    tracks = [
+        (track.name, f"{track.count:,}", number(track.first_ts), number(track.last_ts), ", ".join(track.fields))
+        for track in run.state.tracks.values()
+    ]
+    if tracks:
+        output.heading("\ntracks")
+        output.table(["topic", "entries", "first", "last", "fields"], tracks, right=["entries", "first", "last"])
+    files = [
+        (f"{file.path.rstrip('/')}/{file.filename}", size(file.size_bytes), file.checksum[:12])
+        for file in run.state.files.values()
+        if file.deleted_us is None
+    ]
+    if files:
+        output.heading("\nfiles")
+        output.table(["file", "size", "sha256"], files, right=["size"])
+
+
+def _print_sessions(run: Run, output: Output) -> None:
+    rows = []
+    for session in run.sessions:
+        lasted = f"{(session.ended_us - session.started_us) / 1e6:,.1f} s" if session.ended_us is not None else ""
+        error = session.error or {}
+        reason = one_line(f"{error.get('type')}: {error.get('message')}", 60) if error else session.reason or ""
+        rows.append(
+            (
+                str(session.attempt),
+                styled_status(session.status),
+                local_time(to_datetime(session.started_us)),
+                lasted,
+                str(len(session.writers)),
+                f"{session.host or ''}:{session.pid or ''}",
+                reason,
+            )
+        )
+    if rows:
+        output.heading("\nsessions")
+        columns = ["attempt", "status", "started", "lasted", "writers", "host:pid", "reason"]
+        output.table(columns, rows, right=["attempt", "lasted", "writers"])

@@ -1,0 +1,96 @@
+"""An experiment's state as JSON, the same for every command that prints one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import Run, Session
+from ..clock import to_datetime
+from ..state import FieldState, FileState, MetricState, TrackState
+
+
+def json_run(run: Run) -> dict[str, Any]:
+    """Everything `ml_dash.load` knows but points and log lines, which have commands of their own."""
+    state = run.state
+    return {
+        "prefix": run.prefix,
+        "status": str(run.status),
+        "seq": run.seq,
+        "created": run.created,
+        "updated": run.updated,
+        "description": run.description,
+        "tags": list(run.tags),
+        "bindrs": list(run.bindrs),
+        "metadata": run.metadata,
+        "params": dict(run.params),
+        "sessions": [json_session(session) for session in run.sessions],
+        # JSON has no null among its keys: the unnamed metric stands in a list with the others.
+        "metrics": [json_metric(metric) for metric in state.metrics.values()],
+        "tracks": [json_track(track) for track in state.tracks.values()],
+        "files": [json_file(file) for file in state.files.values()],
+        "logs": dict(state.log_counts),
+        "unknown": dict(state.unknown),
+        "damage": len(run.damage),
+    }
+
+
+def json_session(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "attempt": session.attempt,
+        "status": str(session.status),
+        "reason": session.reason,
+        "error": session.error,
+        "started": to_datetime(session.started_us),
+        "ended": to_datetime(session.ended_us) if session.ended_us is not None else None,
+        "host": session.host,
+        "pid": session.pid,
+        "rank": session.rank,
+        "writers": list(session.writers),
+    }
+
+
+def json_metric(metric: MetricState) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "description": metric.description,
+        "tags": list(metric.tags),
+        "points": metric.count,
+        "fields": json_fields(metric.fields),
+    }
+
+
+def json_fields(fields: Mapping[str, FieldState]) -> dict[str, Any]:
+    return {
+        name: {
+            "last": field.last,
+            "min": field.min,
+            "max": field.max,
+            "mean": field.sum / field.count if field.count else None,
+            "count": field.count,
+        }
+        for name, field in fields.items()
+    }
+
+
+def json_track(track: TrackState) -> dict[str, Any]:
+    return {
+        "topic": track.name,
+        "entries": track.count,
+        "first_ts": track.first_ts,
+        "last_ts": track.last_ts,
+        "fields": list(track.fields),
+    }
+
+
+def json_file(file: FileState) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "path": file.path,
+        "filename": file.filename,
+        "sizeBytes": file.size_bytes,
+        "checksum": file.checksum,
+        "uploadedAt": to_datetime(file.uploaded_us),
+        "deletedAt": to_datetime(file.deleted_us) if file.deleted_us is not None else None,
+    }

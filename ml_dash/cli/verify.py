@@ -1,0 +1,74 @@
+"""`ml-dash verify`: is every byte of the journal the one that was written?"""
+
+from __future__ import annotations
+
+import click
+from click.exceptions import Exit
+from rich.text import Text
+
+from .. import Report
+from .. import verify as verify_journal
+from .commands import EXIT_FAILED, Source, reads_experiments
+from .output import Output
+
+
+@click.command("verify")
+@click.argument("prefixes", metavar="PREFIX…", nargs=-1, required=True)
+@reads_experiments
+def command(prefixes: tuple[str, ...], source: Source, output: Output) -> None:
+    """Check the hash chain of experiments from the first byte to the last; exit code 1 if one is damaged.
+
+    Example: ml-dash verify alice/mnist/baseline
+    """
+    is_ok = True
+    for prefix in prefixes:
+        with output.busy(f"verifying {prefix}"):
+            report = verify_journal(prefix, **source.arguments)
+        is_ok = is_ok and report.ok
+        if output.as_json:
+            output.json({"prefix": prefix, **json_report(report)})
+        else:
+            _print(prefix, report, output)
+    if not is_ok:
+        raise Exit(EXIT_FAILED)
+
+
+def json_report(report: Report) -> dict[str, object]:
+    """What `--json` says of a report."""
+    return {
+        "ok": report.ok,
+        "events": report.events,
+        "segments": report.segments,
+        "head": report.head,
+        "damage": [
+            {
+                "kind": damage.kind,
+                "segment": damage.segment,
+                "offset": damage.offset,
+                "bytes": damage.bytes,
+                "first_seq": damage.first_seq,
+                "last_seq": damage.last_seq,
+                "declared": damage.declared,
+                "expected": damage.expected,
+                "found": damage.found,
+            }
+            for damage in report.damage
+        ],
+    }
+
+
+def _print(prefix: str, report: Report, output: Output) -> None:
+    word = Text("ok", style="bold green") if report.ok else Text("DAMAGED", style="bold red")
+    output.line(
+        Text.assemble(
+            f"{prefix}: ", word, f", {report.events:,} events in {report.segments} segments, head {report.head[:12]}"
+        )
+    )
+    for damage in report.damage:
+        known = ", declared" if damage.declared else ""
+        output.line(
+            f"  {damage.kind.value}: segment {damage.segment:08d}, {damage.bytes:,} bytes from byte {damage.offset:,}{known}: "
+            f"expected {damage.expected}, found {damage.found}"
+        )
+    if not report.ok:
+        output.line(f"  What is intact stays readable. To write to it again: ml-dash recover {prefix}")

@@ -1,0 +1,89 @@
+"""Values, times and sizes as people read them, and as JSON says them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from math import isfinite, isnan
+from typing import Any
+
+import orjson
+
+NON_FINITE_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def json_form(value: Any) -> Any:
+    """What `--json` says for a value: JSON where it can; NaN and infinities as "NaN", "Infinity" and "-Infinity".
+
+    Those are the words of ECMAScript and of the JSON form of Protocol Buffers; `null` would be a silent change.
+    """
+    if isinstance(value, Enum):
+        return json_form(value.value)
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else ("NaN" if isnan(value) else NON_FINITE_WORDS[repr(value)])
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): json_form(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_form(item) for item in value]
+    return repr(value)
+
+
+def to_json(value: Any) -> str:
+    """One line of JSON.  Text that UTF-8 cannot say (a lone surrogate) is shown with a backslash."""
+    form = json_form(value)
+    try:
+        return orjson.dumps(form).decode()
+    except (TypeError, ValueError):
+        return orjson.dumps(_replace_surrogates(form)).decode()
+
+
+def one_line(value: Any, length_max: int | None = None) -> str:
+    """A value on one line for people: text as it is, anything else as JSON."""
+    text = value if isinstance(value, str) else to_json(value)
+    text = " ".join(text.split())
+    if length_max is not None and len(text) > length_max:
+        return text[: length_max - 1] + "…"
+    return text
+
+
+def local_time(moment: datetime | None) -> str:
+    """In the reader's time zone, to the second."""
+    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def number(value: Any) -> str:
+    """Six significant digits for a float, thousands separators for an integer."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return one_line(value, 40)
+
+
+def size(count: int) -> str:
+    """A number of bytes in powers of 1,024."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _replace_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace_surrogates(item) for item in value]
+    return value
