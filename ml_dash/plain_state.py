@@ -16,6 +16,9 @@ from .nouns import FieldState, FileState, FrozenDict, MetricState, Session, Stat
 from .status import Status
 from .values import from_plain, to_plain
 
+FOLD_VERSION = 1
+"""Raised whenever the same events fold to another state, or a state reads otherwise: what was kept before is then of no
+use."""
 _MAPPINGS: dict[type[Any], dict[str, type[Any] | None]] = {
     State: {
         "sessions": Session,

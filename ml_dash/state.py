@@ -22,11 +22,12 @@ from .nouns import (
     TrackState,
     WriterState,
 )
-from .plain_state import from_plain_state, to_plain_state
+from .plain_state import FOLD_VERSION, from_plain_state, to_plain_state
 from .status import Status, status_of
 
 __all__ = [
     "EMPTY",
+    "FOLD_VERSION",
     "UNDECODABLE",
     "CommitFacts",
     "FieldState",

@@ -18,6 +18,8 @@ class DamageKind(str, Enum):
     """The end of the newest segment, never promised to anyone.  The next writer opens a new segment behind it."""
     DEAD = "dead"
     """Bytes that a later header does not accept: a torn tail of the past, healed by declaration."""
+    UNREADABLE = "unreadable"
+    """Whole and unchanged, but this release does not know what it says: a newer one wrote it."""
     CORRUPT = "corrupt"
     """Bytes that were durable, and have changed or gone since.  They refuse writing until they are declared."""
 
