@@ -1,0 +1,203 @@
+"""What was recorded, read back and audited: `load`, `events`, `experiments`, `verify`, `recover`.
+
+No open run is needed.  Reading never waits for a writer.  It shows what is intact whatever else is damaged (promise
+P4), and no event before the whole commit that it stands in.
+
+Where these look: `dash_root` if it is given, else the environment variable `ML_DASH_ROOT`, else `.dash`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from .clock import monotonic_s
+from .codec import decode_events, events_of
+from .errors import ConfigurationError, NotFoundError, StorageError
+from .events import Event
+from .ids import new_id
+from .journal.appender import Appender
+from .journal.damage import Damage
+from .journal.drain import drain
+from .journal.folder import JournalFolder
+from .journal.format import CommitLine
+from .journal.leftovers import dead_writers, try_drain
+from .journal.reader import JournalReader
+from .listing import Summary, folder_of, list_experiments, root_of
+from .points import commits_of, iso_time
+from .prefix import parse_prefix
+from .replay import Replay
+from .run_view import Run
+from .state import UNDECODABLE, State
+
+__all__ = ["Event", "Report", "Run", "Summary", "events", "experiments", "load", "recover", "verify"]
+
+Root = str | os.PathLike[str] | None
+
+FOLLOW_INTERVAL_S = 0.05
+DRAIN_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `verify` found.
+
+    `ok` says that no byte that was durable is damaged or gone; `events` and `segments` are how many there are, `head`
+    the hash that the chain ends in, `damage` every stretch of bytes that does not replay, `bytes` the size of all
+    segments.
+    """
+
+    ok: bool
+    events: int
+    segments: int
+    head: str
+    damage: tuple[Damage, ...]
+    bytes: int
+
+
+def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: int | datetime | None = None) -> Run:
+    """An experiment as it is, as it was after event number `at`, or as it was at the time `at`.
+
+    At a time means after the last event that was recorded by then; a datetime without a zone is local time.
+
+    Raises PrefixError, NotFoundError where there is no such experiment, and ConfigurationError where `at` lies outside
+    its history or a `dash_url` is given.
+    """
+    parsed = parse_prefix(prefix)
+    folder = folder_of(parsed, root_of(dash_root, dash_url))
+    if at is not None and (isinstance(at, bool) or not isinstance(at, int | datetime)):
+        raise ConfigurationError(f"at={at!r:.100}: expected the number of an event or a datetime")
+    replay = Replay(folder, at)
+    state = replay.refresh()
+    if isinstance(at, int) and not 1 <= at <= state.seq:
+        raise _outside(prefix, f"at={at}", Replay(folder).refresh())
+    if isinstance(at, datetime) and not state.seq:
+        raise _outside(prefix, f"at={at.isoformat()} is before its first event", Replay(folder).refresh())
+    return Run(parsed, folder, state, replay.damage)
+
+
+def _outside(prefix: str, what: str, state: State) -> ConfigurationError:
+    if state.created_us is None or state.time_us is None:
+        return ConfigurationError(f"{what}: {prefix!r} has no events yet")
+    return ConfigurationError(
+        f"{what}: {prefix!r} has events 1 to {state.seq}, the first recorded at {iso_time(state.created_us)} and the "
+        f"last at {iso_time(state.time_us)}"
+    )
+
+
+def events(
+    prefix: str,
+    *,
+    dash_root: Root = None,
+    dash_url: object = None,
+    after: int = 0,
+    follow: bool = False,
+) -> Iterator[Event]:
+    """Every event behind number `after`, in order; `Event` has `seq type time data writer session`.
+
+    With `follow=True` the iterator does not end: it waits for what other processes record and gives each event within
+    a fraction of a second of its commit, as `tail -f` does, until the caller stops.  What processes had accepted when
+    they died is committed meanwhile, where the folder can be written to; else it shows without `follow` only.
+
+    Raises what `load` raises.  Following raises NotFoundError once the experiment is removed.
+    """
+    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+        raise ConfigurationError(f"after={after!r:.100}: expected the number of an event, 0 for all of them")
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    return _followed(folder, after) if follow else _committed(folder, after)
+
+
+def experiments(
+    pattern: str = "**",
+    *,
+    dash_root: Root = None,
+    dash_url: object = None,
+    status: str | None = None,
+    tags: list[str] | tuple[str, ...] | str | None = None,
+) -> list[Summary]:
+    """The experiments whose prefix matches, those first that were opened last.
+
+    `pattern`: `*`, `?` and `[…]` stand for characters of one part, `**` for any number of parts; a pattern without any
+    of them, or of one part, matches everything in that folder.  `status` and `tags` choose further; an experiment has
+    to have all the tags.  One that cannot be read has its `error` instead of a `status`.
+
+    Raises ConfigurationError, and NotFoundError where `dash_root` does not exist.
+    """
+    return list_experiments(root_of(dash_root, dash_url), pattern, status, tags)
+
+
+def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> Report:
+    """Checks the hash chain from the first byte to the last, trusting no checkpoint.
+
+    Raises PrefixError, NotFoundError, ConfigurationError as `load` does, and JournalVersionError where a newer release
+    wrote the journal.
+    """
+    from .journal.survey import survey
+
+    found = survey(folder_of(parse_prefix(prefix), root_of(dash_root, dash_url)))
+    return Report(found.ok, found.events, found.segments, found.head, tuple(found.damage), found.bytes)
+
+
+def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> list[Damage]:
+    """Makes a damaged journal fit to be written to, and gives what of it is given up.
+
+    No byte is changed: a new segment declares which bytes do not replay.  What dead processes had accepted is
+    committed.  Raises what `load` raises, and StorageError or LockError where the folder cannot be written to.
+    """
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    appender = Appender(folder, new_id())
+    try:
+        declared = appender.recover()
+        if dead_writers(folder):
+            with appender.at_end():
+                drain(folder, appender)
+    except OSError as error:
+        raise StorageError(
+            f"{folder.path} cannot be written to, so nothing can be declared there: {error}. Recover it as a user who "
+            "may write there"
+        ) from error
+    finally:
+        appender.close()
+    return declared
+
+
+def _committed(folder: JournalFolder, after: int) -> Iterator[Event]:
+    _drain(folder)
+    for line in commits_of(folder):
+        yield from _events_in(line, after)
+
+
+def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
+    reader = JournalReader(folder)
+    drained_s = -DRAIN_INTERVAL_S
+    while True:
+        if monotonic_s() - drained_s >= DRAIN_INTERVAL_S:
+            _drain(folder)
+            drained_s = monotonic_s()
+        for line in reader.commits():
+            yield from _events_in(line, after)
+        if not folder.exists():
+            raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
+        time.sleep(FOLLOW_INTERVAL_S)
+
+
+def _drain(folder: JournalFolder) -> None:
+    if dead_writers(folder):
+        try_drain(folder)
+
+
+def _events_in(line: CommitLine, after: int) -> Iterator[Event]:
+    """The events of a commit behind number `after`; those that this release cannot decode have no payload."""
+    if line.last <= after:
+        return
+    try:
+        found = events_of(decode_events(line.events, line.count), line.first, line.time_us, line.writer, line.session)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        seqs = range(line.first, line.last + 1)
+        found = [Event(seq, UNDECODABLE, line.time_us, {}, line.writer, line.session) for seq in seqs]
+    for event in found:
+        if event.seq > after:
+            yield event
