@@ -9,7 +9,7 @@ from .errors import MissingExtraError
 
 
 def optional(module: str, install: str, purpose: str) -> Any:
-    """The module.  `install` is what pip has to be given, `purpose` what it is needed for.  Raises MissingExtraError."""
+    """The module.  `install` is what pip needs to be told, `purpose` what needs it.  Raises MissingExtraError."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -17,13 +17,14 @@ Promises P1 and P2 hold for files as they do for events, and P4 for their bytes:
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
 from typing import BinaryIO
 
-from ..errors import StorageError
+from ..errors import MlDashError, StorageError
 from ..ids import new_id
 from .disk import Disk
 from .folder import FILES, JournalFolder
@@ -78,6 +79,17 @@ class ContentStore:
         """Stores these bytes.  Raises StorageError."""
         with self.draft() as draft:
             draft.write(data)
+            return draft.keep()
+
+    def fill(self, write: Callable[[Draft], object], suffix: str = "") -> Content:
+        """Stores what `write` puts into the draft that it is given.  Raises StorageError where the disk refuses it."""
+        with self.draft(suffix) as draft:
+            try:
+                write(draft)
+            except MlDashError:
+                raise
+            except OSError as error:
+                raise _not_saved(self, error) from error
             return draft.keep()
 
     def _new_draft(self, suffix: str) -> tuple[str, int]:
