@@ -1,0 +1,221 @@
+"""`experiment.tracks`: rows by time, such as a robot's joints and its cameras.
+
+   experiment.tracks("arm/left").append(q=[0.1, 0.2], _ts=1.5)
+   experiment.tracks("arm/left").append(camera={"width": 640}, _ts=1.5)    # the same row
+   experiment.tracks("arm/left").slice(0.0, 10.0).findByTime(1.7)["q"]
+
+1. An entry is an event, recorded when `append` returns; nothing is held back (promise P1).
+2. Entries of one topic and one time are one row, whenever they were written: later fields replace earlier ones.
+3. Topics are names, not paths: `a/b` and `a_b` are two.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from threading import Lock
+from typing import Any
+
+from .clock import now_us
+from .errors import ConfigurationError, NotFoundError
+from .events import TRACK_APPENDED
+from .points import track_rows
+from .recorder import Recorder
+from .track_formats import Entry, Row, entries_of, select, to_jsonl, to_mocap, to_parquet
+
+FORMATS = ("json", "jsonl", "parquet", "mocap")
+NESTING_MAX = 32
+_NOT_NESTED = frozenset((float, int, str, bool, list, tuple, type(None)))
+Entries = list[Entry]
+
+
+class Tracks:
+    """`tracks(topic)` is one topic; `tracks.flush()` is for all of them."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __call__(self, topic: str) -> TrackBuilder:
+        """A topic, by any name but the empty one.  Raises ConfigurationError."""
+        if not isinstance(topic, str) or not topic:
+            raise ConfigurationError(f"the topic {topic!r:.100} is not usable. Expected a name such as 'robot/pose'")
+        return TrackBuilder(self._recorder, topic)
+
+    def flush(self) -> None:
+        """Everything recorded so far survives power loss when this returns.  Raises StorageError, LockError."""
+        self._recorder.writer().flush()
+
+
+class TrackBuilder:
+    """One topic, to append to and to read."""
+
+    def __init__(self, recorder: Recorder, topic: str) -> None:
+        self._recorder = recorder
+        self._topic = topic
+
+    def append(self, /, **fields: Any) -> TrackBuilder:
+        """Adds an entry; `_ts` is its time in seconds.
+
+        Without `_ts` it is now, made unique in this process by microseconds; `_ts=-1` is the last time that this thread
+        gave to any metric or track of the experiment, or now.  Nested dicts become dotted columns, arrays become lists.
+        Raises ConfigurationError (a ValueError) for a time that is no number, ExperimentError if nothing is open.
+        """
+        recorder = self._recorder
+        writer = recorder.writer()
+        timestamp = _timestamp(recorder, fields.pop("_ts")) if "_ts" in fields else _unique_now()
+        recorder.set_last_timestamp(timestamp)
+        row: dict[str, Any] = {"_ts": timestamp}
+        if _NOT_NESTED.issuperset(map(type, fields.values())):
+            row.update(fields)
+        else:
+            _flatten(row, fields)
+        writer.record_stream(writer.stream(TRACK_APPENDED, self._topic), row)
+        return self
+
+    def read(
+        self,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: str = "json",
+    ) -> Any:
+        """The rows from `start_timestamp` to `end_timestamp`, both included, in order of time; of `columns` if given.
+
+        `json`: `{"entries": [{"timestamp": seconds, field: value, …}, …], "count": …}`; `jsonl`: those entries as
+        bytes, one a line; `parquet`: bytes, needs pyarrow; `mocap`: a dict of `version metadata channels frames`.  A
+        topic that nobody has appended to is empty.  Raises ConfigurationError for any other format.
+        """
+        if format not in FORMATS:
+            raise ConfigurationError(f"Unsupported format: {format!r:.100}. Expected one of {', '.join(FORMATS)}")
+        rows = self._rows(start_timestamp, end_timestamp)
+        if columns is not None:
+            rows = select(rows, [columns] if isinstance(columns, str) else columns)
+        if format == "mocap":
+            return to_mocap(self._topic, rows)
+        entries = entries_of(rows)
+        if format == "jsonl":
+            return to_jsonl(entries)
+        if format == "parquet":
+            return to_parquet(entries)
+        return {"entries": entries, "count": len(entries)}
+
+    def list_entries(self) -> Entries:
+        """All rows, as `read` gives them."""
+        return entries_of(self._rows(None, None))
+
+    def slice(self, start_timestamp: float | None = None, end_timestamp: float | None = None) -> TrackSlice:
+        """The rows of a stretch of time, both ends included, as they are when they are first asked for."""
+        return TrackSlice(self, start_timestamp, end_timestamp)
+
+    def flush(self) -> TrackBuilder:
+        """Everything recorded so far survives power loss when this returns.  Raises StorageError, LockError."""
+        self._recorder.writer().flush()
+        return self
+
+    def _rows(self, start: float | None, end: float | None) -> list[Row]:
+        return track_rows(self._recorder.replay(), self._topic, start, end)
+
+
+class TrackSlice:
+    """Rows of a topic in order of time, loaded once: iterable any number of times, sized, searchable."""
+
+    def __init__(self, track: TrackBuilder, start: float | None, end: float | None) -> None:
+        self._track = track
+        self._start = start
+        self._end = end
+        self._loaded: tuple[Entries, list[float]] | None = None
+
+    def findByTime(self, timestamp: Any) -> Any:
+        """The row at this time in seconds, or the last one before it; for a list of times a list of rows.
+
+        Raises NotFoundError, a StorageError and a KeyError, where there is none.
+        """
+        if isinstance(timestamp, Iterable) and not isinstance(timestamp, str) and getattr(timestamp, "ndim", 1) > 0:
+            return [self._find(time) for time in timestamp]
+        return self._find(timestamp)
+
+    def _find(self, time: Any) -> Entry:
+        entries, times = self._load()
+        if not entries:
+            raise NotFoundError(f"No entries in track slice {self!r}, so there is none at or before {time}")
+        # A time that is no number at all (NaN) has nothing before it.
+        index = bisect_right(times, time) if time == time else 0
+        if index == 0:
+            raise NotFoundError(f"No entry found with timestamp <= {time}. Earliest timestamp: {times[0]}")
+        return entries[index - 1]
+
+    def _load(self) -> tuple[Entries, list[float]]:
+        if self._loaded is None:
+            rows = self._track._rows(self._start, self._end)
+            self._loaded = entries_of(rows), [time for time, _ in rows]
+        return self._loaded
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._load()[0])
+
+    def __len__(self) -> int:
+        return len(self._load()[0])
+
+    def __repr__(self) -> str:
+        return f"TrackSlice(topic={self._track._topic!r}, start={self._start}, end={self._end})"
+
+
+# --- times --------------------------------------------------------------------------------------------------
+
+
+class _Clock:
+    """Wall clock times that no two calls in this process share."""
+
+    def __init__(self) -> None:
+        self._last_us = 0
+        self.renew()
+
+    def renew(self) -> None:
+        # A forked child may have inherited the lock from a thread that it does not have.
+        self._lock = Lock()
+
+    def unique_us(self) -> int:
+        with self._lock:
+            self._last_us = max(now_us(), self._last_us + 1)
+            return self._last_us
+
+
+_CLOCK = _Clock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_CLOCK.renew)
+
+
+def _unique_now() -> float:
+    return _CLOCK.unique_us() / 1_000_000
+
+
+def _timestamp(recorder: Recorder, given: Any) -> float:
+    """Seconds, as exact as they were given."""
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigurationError(
+            f"Timestamp '_ts' must be numeric, got {given!r:.100}. Expected seconds, or -1 for the last timestamp"
+        ) from error
+    if not isfinite(seconds):
+        raise ConfigurationError(f"Timestamp '_ts' must be a finite number of seconds, got {given!r}")
+    if seconds == -1:
+        last = recorder.last_timestamp()
+        return _unique_now() if last is None else last
+    # Nanoseconds since 1970 are more than a double can hold; an integer keeps them.
+    return given if type(given) is int and int(seconds) != given else seconds
+
+
+# --- nesting ------------------------------------------------------------------------------------------------
+
+
+def _flatten(row: dict[str, Any], fields: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> None:
+    """Adds the fields under dotted names.  An empty dict is a value, and so is one nested deeper than NESTING_MAX."""
+    for key, value in fields.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and depth < NESTING_MAX:
+            _flatten(row, value, f"{name}.", depth + 1)
+        else:
+            row[name] = value
