@@ -22,6 +22,7 @@ WRITER_JOINED = "writer.joined"
 EXPERIMENT_DESCRIBED = "experiment.described"
 PARAMS_SET = "params.set"
 LOG_WRITTEN = "log.written"
+OUTPUT_WRITTEN = "output.written"
 METRIC_DESCRIBED = "metric.described"
 METRIC_LOGGED = "metric.logged"
 TRACK_APPENDED = "track.appended"
@@ -38,6 +39,7 @@ EVENT_TYPES = (
     EXPERIMENT_DESCRIBED,
     PARAMS_SET,
     LOG_WRITTEN,
+    OUTPUT_WRITTEN,
     METRIC_DESCRIBED,
     METRIC_LOGGED,
     TRACK_APPENDED,
@@ -49,7 +51,7 @@ EVENT_TYPES = (
 STREAM_TYPES = frozenset((METRIC_LOGGED, TRACK_APPENDED))
 """Events with payload `{"name": …, "fields": {…}}`, many alike: these stand as columns under their name."""
 
-COLUMNAR_TYPES = STREAM_TYPES | {LOG_WRITTEN}
+COLUMNAR_TYPES = STREAM_TYPES | {LOG_WRITTEN, OUTPUT_WRITTEN}
 """Events that may stand as columns.  They commute with each other unless type and name are the same; every other
 type is a barrier that no column reaches across, so folding block by block equals folding event by event."""
 

@@ -31,6 +31,7 @@ from .events import (
     LOG_WRITTEN,
     METRIC_DESCRIBED,
     METRIC_LOGGED,
+    OUTPUT_WRITTEN,
     PARAMS_SET,
     RUN_CANCELLED,
     RUN_COMPLETED,
@@ -121,6 +122,7 @@ class Fold:
             EXPERIMENT_DESCRIBED: self._experiment_described,
             PARAMS_SET: self._params_set,
             LOG_WRITTEN: self._log_written,
+            OUTPUT_WRITTEN: self._output_written,
             METRIC_DESCRIBED: self._metric_described,
             METRIC_LOGGED: self._metric_logged,
             TRACK_APPENDED: self._track_appended,
@@ -343,6 +345,11 @@ class Fold:
         level = _text(event.data["level"])
         counts = self._draft("log_counts")
         counts[level] = counts.get(level, 0) + 1
+
+    def _output_written(self, event: Event) -> None:
+        stream = _text(event.data["stream"])
+        counts = self._draft("output_counts")
+        counts[stream] = counts.get(stream, 0) + 1
 
     def _metric_described(self, event: Event) -> None:
         given = _given(event.data, ("description", "tags", "metadata"))

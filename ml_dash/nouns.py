@@ -139,7 +139,8 @@ class State:
     """An experiment after its first `seq` events.
 
     `created_us` is the time of the first event and `time_us` that of the last, by their writers' clocks.  `params`
-    is flat, under dotted keys.  `unknown` counts the events that this release does not understand, by their type.
+    is flat, under dotted keys; `log_counts` counts log lines by level, `output_counts` captured lines by stream, and
+    `unknown` the events that this release does not understand by their type.
     """
 
     seq: int = 0
@@ -156,6 +157,7 @@ class State:
     tracks: Mapping[str, TrackState] = field(default_factory=FrozenDict)
     files: Mapping[str, FileState] = field(default_factory=FrozenDict)
     log_counts: Mapping[str, int] = field(default_factory=FrozenDict)
+    output_counts: Mapping[str, int] = field(default_factory=FrozenDict)
     writers: Mapping[str, WriterState] = field(default_factory=FrozenDict)
     unknown: Mapping[str, int] = field(default_factory=FrozenDict)
 

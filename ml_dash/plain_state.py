@@ -27,6 +27,7 @@ _MAPPINGS: dict[type[Any], dict[str, type[Any] | None]] = {
         "tracks": TrackState,
         "files": FileState,
         "log_counts": None,
+        "output_counts": None,
         "writers": WriterState,
         "unknown": None,
     },
