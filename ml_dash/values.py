@@ -12,39 +12,32 @@ may have any keys.
     deeper stands as a flat list of containers, `deep`.
  4. A place has at most one tag.  Tags are undone from the longest path to the shortest.
  5. A kind that is not known leaves the plain form as it stands: a later release's kinds must be readable so.
+ 6. A list becomes a list of as many items, a dict whose keys JSON can say a dict with these keys.
 
 Pure: no I/O.
 """
 
 from __future__ import annotations
 
-import re
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from math import isfinite
 from typing import Any
 
 from .value_forms import describe, simpler, type_name
+from .value_leaves import LEAVES, RESTORE, float_leaf, has_plain_keys, odd_places
 
 Tag = list[Any]
 """`[path, kind, *extra]`, `path` a list of keys and indices from the root of the value to the place."""
 
-INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 64) - 1
-"""What orjson writes and reads as an integer."""
-DECIMAL_BITS_MAX = 2048
-"""Longer integers stand in hexadecimal: Python may refuse to write or read more than 640 decimal digits."""
 PLAIN_DEPTH_MAX = 64
 KEY_DEPTH_MAX = 8
-ITEMS_MAX = 1 << 24
-"""Values with more items in all, counted as often as they are referred to, become their repr."""
+ITEMS_MAX = 1 << 22
+"""Items in all, counted as often as they are referred to; containers that would exceed it become their repr."""
+ITEMS_PER_CONTAINER = 4
+"""What a container counts beside its items: lists in lists, each twice in the next, are endless work of few items."""
 OPENED_DEPTH_MAX = 64
 """Objects inside objects, each opened by its own code: some make up a new one whenever they are asked."""
 STEPS_MAX = 8
-
-Leaf = tuple[Any, ...]
-"""The plain form, then the kind of its tag and what that needs, if it has one."""
 
 
 def to_plain(value: Any) -> tuple[Any, list[Tag]]:
@@ -54,19 +47,31 @@ def to_plain(value: Any) -> tuple[Any, list[Tag]]:
         kind = type(value)
         if kind is list:
             row = value.copy()
-            odd = _odd(row)
+            odd = odd_places(row)
             if not odd or all(type(row[index]) is float for index in odd):
-                return row, [_number_tag(row, index) for index in odd]
+                return row, [_float_tag(row, index) for index in odd]
         elif kind is dict:
             payload = value.copy()
-            if _has_plain_keys(payload) and not _odd(list(payload.values())):
+            if has_plain_keys(payload) and not odd_places(list(payload.values())):
                 return payload, []
         return _Walk().run(value)
-    except Exception:  # out of memory, no stack left, or more than ITEMS_MAX items
-        try:
-            return describe(value), [[[], "repr", type_name(value)]]
-        except Exception:
-            return "<a value that cannot be described>", [[[], "repr", "object"]]
+    except Exception:  # no memory or no stack left
+        return _last_resort(value)
+
+
+def _float_tag(row: list[Any], index: int) -> Tag:
+    row[index], kind = float_leaf(row[index])
+    return [[index], kind]
+
+
+def _last_resort(value: Any) -> tuple[Any, list[Tag]]:
+    """Rule 6 where nothing more can be said."""
+    text = "<a value that could not be recorded: no memory or no stack left>"
+    if type(value) is list:
+        return [text] * len(value), [[[index], "repr", "object"] for index in range(len(value))]
+    if type(value) is dict and has_plain_keys(value):
+        return dict.fromkeys(value, text), [[[key], "repr", "object"] for key in value]
+    return text, [[[], "repr", "object"]]
 
 
 def from_plain(plain: Any, tags: list[Tag]) -> Any:
@@ -75,7 +80,7 @@ def from_plain(plain: Any, tags: list[Tag]) -> Any:
     copies: dict[int, Any] = {}
     try:
         for path, kind, *extra in sorted(tags, key=_path_length, reverse=True):
-            restore = _RESTORE.get(kind)
+            restore = RESTORE.get(kind) or _RESTORE_CONTAINER.get(kind)
             if restore is None:
                 continue
             holder: Any = root
@@ -96,99 +101,7 @@ def _path_length(tag: Tag) -> int:
     return len(tag[0])
 
 
-def _number_tag(row: list[Any], index: int) -> Tag:
-    row[index], kind = _float_leaf(row[index])
-    return [[index], kind]
-
-
-# -- leaves ------------------------------------------------------------------------------------------------------
-
-
-def _same(value: Any) -> Leaf:
-    return (value,)
-
-
-def _float_leaf(value: float) -> Leaf:
-    if isfinite(value):
-        return (value,)
-    return None, "nan" if value != value else "inf" if value > 0 else "-inf"
-
-
-def _int_leaf(value: int) -> Leaf:
-    if INTEGER_MIN <= value <= INTEGER_MAX:
-        return (value,)
-    return str(value) if value.bit_length() <= DECIMAL_BITS_MAX else hex(value), "int"
-
-
-def _str_leaf(value: str) -> Leaf:
-    if value.isascii():
-        return (value,)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return value.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode(), "surrogates"
-    return (value,)
-
-
-def _datetime_leaf(value: datetime) -> Leaf:
-    return (value.isoformat(), "datetime", 1) if value.fold else (value.isoformat(), "datetime")
-
-
-def _time_leaf(value: time) -> Leaf:
-    return (value.isoformat(), "time", 1) if value.fold else (value.isoformat(), "time")
-
-
-_LEAVES: dict[type, Callable[[Any], Leaf]] = {
-    bool: _same,
-    type(None): _same,
-    float: _float_leaf,
-    int: _int_leaf,
-    str: _str_leaf,
-    bytes: lambda value: (b2a_base64(value, newline=False).decode("ascii"), "bytes"),
-    complex: lambda value: ([repr(value.real), repr(value.imag)], "complex"),
-    datetime: _datetime_leaf,
-    date: lambda value: (value.isoformat(), "date"),
-    time: _time_leaf,
-    timedelta: lambda value: ([value.days, value.seconds, value.microseconds], "timedelta"),
-}
-
-
-def _odd(items: list[Any]) -> list[int]:
-    """The indices of those items that JSON cannot say as they are."""
-    kinds = set(map(type, items)) if len(items) > 16 else ()
-    if kinds == {float} and all(map(isfinite, items)):
-        return []
-    if kinds == {int} and min(items) >= INTEGER_MIN and max(items) <= INTEGER_MAX:
-        return []
-    if kinds == {str} and all(map(str.isascii, items)):
-        return []
-    odd = []
-    for index, item in enumerate(items):
-        kind = type(item)
-        if kind is float:
-            if isfinite(item):
-                continue
-        elif kind is int:
-            if INTEGER_MIN <= item <= INTEGER_MAX:
-                continue
-        elif kind is str:
-            if item.isascii():
-                continue
-        elif kind is bool or item is None:
-            continue
-        odd.append(index)
-    return odd
-
-
-def _has_plain_keys(container: dict[Any, Any]) -> bool:
-    return all(type(key) is str and (key.isascii() or len(_str_leaf(key)) == 1) for key in container)
-
-
 # -- the way there -----------------------------------------------------------------------------------------------
-
-
-class _TooManyItems(Exception):
-    pass
 
 
 @dataclass(slots=True)
@@ -254,7 +167,7 @@ class _Walk:
                 if kind is list or kind is dict:
                     container: list[Any] | dict[Any, Any] = nearer
                     return container
-                leaf = _LEAVES.get(kind)
+                leaf = LEAVES.get(kind)
                 if leaf is not None:
                     holder[slot], *tag = leaf(nearer)
                     if tag:
@@ -272,15 +185,16 @@ class _Walk:
 
     def _open(self, own: _Pending) -> None:
         """Puts a copy of a container in its place, its leaves in theirs, and its containers on the stack."""
+        plain: Any = own.container.copy()
+        self.items_left -= len(plain) + ITEMS_PER_CONTAINER
+        if self.items_left < 0:
+            self._say(own.holder, own.slot, own.path, describe(own.source), own.source)
+            return
         self.ancestors.add(id(own.source))
         self.stack.append((own.source,))
-        plain: Any = own.container.copy()
         keys = list(plain) if type(plain) is dict else None
         values = plain if keys is None else list(plain.values())
-        self.items_left -= len(values)
-        if self.items_left < 0:
-            raise _TooManyItems
-        has_odd_keys = keys is not None and not _has_plain_keys(plain)
+        has_odd_keys = keys is not None and not has_plain_keys(plain)
         if has_odd_keys:
             plain = [[None, value] for value in values]
         node = self._place(own, plain)
@@ -291,7 +205,7 @@ class _Walk:
                 self._put_key(plain[position], 0, [*path, position, 0], key, 0)
         depth = own.depth + 1 + has_odd_keys
         opened = own.opened + (own.container is not own.source)
-        for position in _odd(values):
+        for position in odd_places(values):
             value = values[position]
             if has_odd_keys:
                 holder, slot, place = plain[position], 1, [*path, position, 1]
@@ -338,10 +252,6 @@ class _Walk:
 # -- the way back ------------------------------------------------------------------------------------------------
 
 
-def _restore_surrogates(text: str) -> str:
-    return re.sub(r"\\(\\|u[0-9a-f]{4})", lambda match: chr(int(match[1][1:], 16)) if match[1] != "\\" else "\\", text)
-
-
 def _restore_items(pairs: list[list[Any]]) -> dict[Any, Any]:
     """The dict again; keys that have become equal to one before them are told apart by a number."""
     restored: dict[Any, Any] = {}
@@ -368,19 +278,4 @@ def _restore_deep(nodes: list[Any], links: list[list[int]]) -> Any:
     return nodes[0]
 
 
-_RESTORE: dict[str, Callable[..., Any]] = {
-    # A new object each: two NaN may be two keys of one dict.
-    "nan": lambda _: float("nan"),
-    "inf": lambda _: float("inf"),
-    "-inf": lambda _: float("-inf"),
-    "int": lambda text: int(text, 16) if "x" in text else int(text),
-    "surrogates": _restore_surrogates,
-    "bytes": a2b_base64,
-    "complex": lambda parts: complex(float(parts[0]), float(parts[1])),
-    "datetime": lambda text, fold=0: datetime.fromisoformat(text).replace(fold=fold),
-    "date": date.fromisoformat,
-    "time": lambda text, fold=0: time.fromisoformat(text).replace(fold=fold),
-    "timedelta": lambda parts: timedelta(*parts),
-    "items": _restore_items,
-    "deep": _restore_deep,
-}
+_RESTORE_CONTAINER: dict[str, Callable[..., Any]] = {"items": _restore_items, "deep": _restore_deep}
