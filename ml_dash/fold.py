@@ -50,6 +50,8 @@ from .status import SEVERITY, Status
 UNDECODABLE = "(undecodable)"
 """Where `State.unknown` counts the events of commits whose bytes this release cannot read at all."""
 
+_LINES = {LOG_WRITTEN: ("level", "log_counts"), OUTPUT_WRITTEN: ("stream", "output_counts")}
+"""Types of which only the values of one field are counted: the field, and where."""
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
@@ -121,8 +123,8 @@ class Fold:
             WRITER_JOINED: self._writer_joined,
             EXPERIMENT_DESCRIBED: self._experiment_described,
             PARAMS_SET: self._params_set,
-            LOG_WRITTEN: self._log_written,
-            OUTPUT_WRITTEN: self._output_written,
+            LOG_WRITTEN: self._line_written,
+            OUTPUT_WRITTEN: self._line_written,
             METRIC_DESCRIBED: self._metric_described,
             METRIC_LOGGED: self._metric_logged,
             TRACK_APPENDED: self._track_appended,
@@ -197,6 +199,9 @@ class Fold:
                 columns = {key: block.column(key) for key in block.keys}
                 first, last = (line.first + block.positions[index] for index in (0, -1))
                 self._extend_stream(block.type, block.name, columns, block.count, first, last)
+                return
+            if block.data is None and block.type in _LINES and not block.named:
+                self._count_lines(block.type, block.column(_LINES[block.type][0]))
                 return
             times = block.times_us(line.time_us)
             payloads = list(block.payloads())
@@ -341,15 +346,18 @@ class Fold:
         for key, value in given.items():
             self._parameters.set(key, value)
 
-    def _log_written(self, event: Event) -> None:
-        level = _text(event.data["level"])
-        counts = self._draft("log_counts")
-        counts[level] = counts.get(level, 0) + 1
+    def _line_written(self, event: Event) -> None:
+        key, _ = _LINES[event.type]
+        self._count_lines(event.type, (event.data[key],))
 
-    def _output_written(self, event: Event) -> None:
-        stream = _text(event.data["stream"])
-        counts = self._draft("output_counts")
-        counts[stream] = counts.get(stream, 0) + 1
+    def _count_lines(self, event_type: str, values: Iterable[Any]) -> None:
+        _, counts_name = _LINES[event_type]
+        counts = self._draft(counts_name)
+        for value in values:
+            if isinstance(value, str):
+                counts[value] = counts.get(value, 0) + 1
+            else:
+                self._count_unknown(event_type, 1)
 
     def _metric_described(self, event: Event) -> None:
         given = _given(event.data, ("description", "tags", "metadata"))

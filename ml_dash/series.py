@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from math import inf, isnan
+from math import inf
 from typing import Any
 
 from .columns import Column
@@ -110,7 +110,7 @@ class Metric:
 
 def extend_track(track: TrackState, columns: Mapping[str, Column], count: int) -> TrackState:
     """The topic with `count` more entries."""
-    times = [time for time in _numbers(columns["_ts"]) if not isnan(time)]
+    times = [time for time in _numbers(columns["_ts"]) if time == time]
     known = dict.fromkeys(track.fields)
     known.update(dict.fromkeys(key for key in columns if key != "_ts"))
     first = _least(track.first_ts, min(times)) if times else track.first_ts
