@@ -5,9 +5,9 @@ The order that survives power loss at any moment:
  1. lock → read to the end → decide (`recovery.py`) → append → unlock.  Never append behind a torn tail.
  2. To open the next segment: sync the newest one and the folder; write the next one under a name that nobody reads,
     sync it, give it its name, sync the folder.  So nobody ever meets a segment without a whole and durable header.
- 3. A segment whose write or sync failed takes no further byte.  The next one accepts what is known to be durable and
-    repeats the rest under the same sequence numbers, before it gets its name: a crash in between loses nothing that
-    another process was told is durable.
+ 3. A segment whose write or sync failed takes no further byte.  After a failed sync, which a file tells to all other
+    processes, the next one accepts what is known to be durable and repeats the rest under the same sequence numbers,
+    before it gets its name: a crash in between loses nothing that another process was told is durable.
  4. Nothing is reported durable before the sync that covers it has returned, of the file and of its name, and nobody has
     gone on in another segment meanwhile.
 
@@ -133,19 +133,15 @@ class Appender:
         at = self._reader.position
         assert at is not None
         descriptor = self._newest(at)
-        if at.segment == self._unsynced_segment:
-            return False
         if at.fence < at.offset:
             try:
                 self._disk.sync_data(descriptor)
             except OSError:
-                # The next sync of this file may report success although the data is gone: it is never asked again.
-                self._failed_segment = self._unsynced_segment = at.segment
-                return False
+                self._mark_unsynced(at.segment)
         if self._named_segment != at.segment:
             self._disk.sync_folder(self._folder.path)
             self._named_segment = at.segment
-        if self._folder.segment_numbers()[-1:] != [at.segment]:
+        if self._is_unsynced(at.segment) or self._folder.segment_numbers()[-1:] != [at.segment]:
             return False
         self._became_durable(at)
         return True
@@ -206,8 +202,8 @@ class Appender:
             first.expected,
             first.found,
             "Nothing was changed, and what is intact can still be read. "
-            f"`ml-dash verify {prefix}` lists all damage ({len(refusing)} in all); then restore the file from a copy, or "
-            f"accept the loss with `ml-dash recover {prefix}`",
+            f"`ml-dash verify {prefix}` lists all damage ({len(refusing)} in all); then restore the file from a copy, "
+            f"or accept the loss with `ml-dash recover {prefix}`",
         )
 
     def _tail(self, damage: list[Damage]) -> Tail:
@@ -216,7 +212,7 @@ class Appender:
             return Tail.TORN
         if at is None:
             return Tail.ABSENT
-        if at.offset >= self._segment_bytes_max or at.segment == self._failed_segment:
+        if at.offset >= self._segment_bytes_max or at.segment == self._failed_segment or self._is_unsynced(at.segment):
             return Tail.FULL
         return Tail.CLEAN
 
@@ -237,20 +233,31 @@ class Appender:
             self._create_segment(None, declared)
             return
         descriptor = self._newest(at)
-        is_synced = at.segment != self._unsynced_segment
-        if is_synced:
+        if not self._is_unsynced(at.segment):
             try:
                 self._disk.sync_file(descriptor)
             except OSError:
-                self._failed_segment = self._unsynced_segment = at.segment
-                is_synced = False
-        if is_synced:
+                self._mark_unsynced(at.segment)
+        if not self._is_unsynced(at.segment):
             self._create_segment(at, declared)
             return
         accepted = self._fence_position(at)
         # From the kernel's memory, as many as are still there; what is missing, each writer has in its spool.
         repeated = [Batch.of(line) for line in JournalReader(self._folder, start=accepted).commits()]
         self._create_segment(accepted, declared, repeated)
+        self._disk.remove(self._folder.unsynced_path(at.segment))
+
+    def _mark_unsynced(self, number: int) -> None:
+        """The next sync of this segment may report success although the data is gone: it must not be believed, by this
+        process or by any other."""
+        self._unsynced_segment = number
+        try:
+            self._disk.close(self._disk.create(self._folder.unsynced_path(number)))
+        except FileExistsError:
+            return
+
+    def _is_unsynced(self, number: int) -> bool:
+        return number == self._unsynced_segment or self._disk.exists(self._folder.unsynced_path(number))
 
     def _fence_position(self, at: Position) -> Position:
         """The position in the newest segment up to which it is known to be synced."""

@@ -23,11 +23,13 @@ from .format import Header, Previous
 class Extent:
     """A segment, and what of it counts.
 
-    `header` and `start`, the position behind it, are None where the segment has no valid one.  `accepted` is what the
-    header of the next segment accepts; None where there is no such header, and then all that replays counts.
+    `journal` is the id of the journal, None where no header says it.  `header` and `start`, the position behind it, are
+    None where the segment has no valid one.  `accepted` is what the header of the next segment accepts; None where there
+    is no such header, and then all that replays counts.
     """
 
     segment: int
+    journal: str | None
     header: Header | None
     start: Position | None
     accepted: Previous | None
@@ -66,5 +68,5 @@ def chart(
     for number in sorted({*numbers, *accepted}):
         header, start = own.get(number, (None, None))
         is_dead, is_sealed = number not in accepted, number < newest
-        extents.append(Extent(number, header, start, accepted.get(number), is_dead, is_sealed))
+        extents.append(Extent(number, journal, header, start, accepted.get(number), is_dead, is_sealed))
     return extents

@@ -2,6 +2,7 @@
 
     <experiment>/_journal/00000001.jsonl       a segment, named by its number
     <experiment>/_journal/.00000002.<id>.new   a segment before it gets its name
+    <experiment>/_journal/00000001.unsynced    a sync of that segment has failed
     <experiment>/_journal/lock                 created once, never deleted
     <experiment>/_journal/spool/<writer>.jsonl         a live writer's first spool file, locked while it lives
     <experiment>/_journal/spool/<writer>.<n>.jsonl     the ones that follow
@@ -55,6 +56,10 @@ class JournalFolder:
 
     def segment_path(self, number: int) -> str:
         return f"{self.path}/{number:08d}.jsonl"
+
+    def unsynced_path(self, number: int) -> str:
+        """Is there if a sync of that segment has failed, so that no process believes a later one that succeeds."""
+        return f"{self.path}/{number:08d}.unsynced"
 
     def temporary_path(self, number: int, unique: str) -> str:
         """Where a segment is written before it gets its name."""

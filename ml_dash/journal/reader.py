@@ -210,9 +210,10 @@ class JournalReader:
 
     def _before_header(self, extent: Extent) -> Position:
         at = self.position
+        journal = extent.journal or ""
         if at is None:
-            return Position("", extent.segment, 0, 1, GENESIS_HASH, 0)
-        return Position(at.journal, extent.segment, 0, at.next_seq, at.hash, 0)
+            return Position(journal, extent.segment, 0, 1, GENESIS_HASH, 0)
+        return Position(journal, extent.segment, 0, at.next_seq, at.hash, 0)
 
     def _is_new(self, line: CommitLine) -> bool:
         if line.last < self._given_seq:

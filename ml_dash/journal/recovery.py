@@ -31,7 +31,7 @@ class Tail(Enum):
 
     ABSENT = "there is no segment"
     CLEAN = "every byte replays"
-    FULL = "every byte replays, and it has reached its size"
+    FULL = "every byte replays, but it takes no more: it has reached its size, or a write or sync of it has failed"
     TORN = "bytes at its end do not replay and were never promised"
 
 

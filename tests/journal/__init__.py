@@ -1,0 +1,1 @@
+"""The journal's engine, from its bytes to a disk that fails: one claim a test."""

@@ -1,0 +1,125 @@
+"""F5: power fails at every write and every sync, also during recovery, three deep.
+
+Of what was not synced, the medium keeps any part of the sectors and any part of the names; see `simulated_disk.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ml_dash.journal.appender import Appender
+
+from .damage import disk_of, in_memory, read
+from .scenario import Scenario, changes_of, crash, survive
+from .simulated_disk import Inode, SimulatedDisk
+
+
+def crash_everywhere(folder: Path, seed: int, *, steps: int, faults: bool, depth: int, per_place: int = 1) -> int:
+    """Every changing call of the scenario, `per_place` outcomes each; the number of crashes."""
+    changes = changes_of(in_memory(folder, seed), seed, steps=steps, faults=faults)
+    for at_change in range(1, changes + 1):
+        for outcome in range(per_place):
+            scenario = Scenario(in_memory(folder, seed), seed, steps=steps, faults=faults)
+            crash(scenario, at_change)
+            survive(scenario, seed=1000 * seed + 10 * at_change + outcome, depth=depth)
+    return changes * per_place
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_f5_durable_events_survive_power_loss_at_every_change(tmp_path: Path, seed: int) -> None:
+    assert crash_everywhere(tmp_path / "run", seed, steps=30, faults=False, depth=3) >= 20
+
+
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_f5_durable_events_survive_power_loss_when_writes_and_syncs_fail_too(tmp_path: Path, seed: int) -> None:
+    assert crash_everywhere(tmp_path / "run", seed, steps=30, faults=True, depth=3) >= 20
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("faults", [False, True])
+@pytest.mark.parametrize("block", range(20))
+def test_f5_campaign(tmp_path: Path, block: int, faults: bool) -> None:
+    crashes = 0
+    for seed in range(10_000 + block * 50, 10_050 + block * 50):
+        crashes += crash_everywhere(tmp_path / "run", seed, steps=25, faults=faults, depth=3, per_place=2)
+    assert crashes >= 1000
+
+
+# --- the canary: each step of the order, left out, is caught ----------------------------------------------------------
+
+
+class WithoutFolderSync(SimulatedDisk):
+    def sync_folder(self, path: str) -> None:
+        return
+
+
+class WithoutDataSync(SimulatedDisk):
+    def sync_data(self, descriptor: int) -> None:
+        return
+
+
+class WithoutFileSync(SimulatedDisk):
+    def sync_file(self, descriptor: int) -> None:
+        return
+
+
+class RepeatsAFailedSync(SimulatedDisk):
+    """Asks again, as many programs do; the second answer is a lie."""
+
+    def sync_data(self, descriptor: int) -> None:
+        try:
+            super().sync_data(descriptor)
+        except OSError:
+            super().sync_data(descriptor)
+
+
+def crash_everywhere_many(folder: Path, seeds: range) -> None:
+    for seed in seeds:
+        crash_everywhere(folder, seed, steps=30, faults=True, depth=0)
+
+
+@pytest.mark.parametrize("disk", [WithoutFolderSync, WithoutDataSync, WithoutFileSync, RepeatsAFailedSync])
+def test_an_omitted_sync_is_caught(tmp_path: Path, disk: type[SimulatedDisk], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.journal.damage.SimulatedDisk", disk)
+    monkeypatch.setattr(disk, "after_power_loss", SimulatedDisk.after_power_loss)
+    with pytest.raises(AssertionError):
+        crash_everywhere_many(tmp_path / "run", range(200, 230))
+
+
+def test_a_power_loss_keeps_what_was_synced_and_may_drop_the_rest() -> None:
+    outcomes = set()
+    for seed in range(60):
+        disk = SimulatedDisk(seed)
+        descriptor = disk.create("/j/a")
+        disk.write(descriptor, b"x" * 600)
+        disk.sync_file(descriptor)
+        disk.sync_folder("/j")
+        disk.write(descriptor, b"y" * 600)
+        disk.create("/j/b")
+        after = disk.after_power_loss(seed)
+        content = after.contents("/j/a")
+        assert content.startswith(b"x" * 600)
+        outcomes.add((content[600:] == b"y" * 600, content[600:] == b"", after.exists("/j/b")))
+    assert len(outcomes) >= 5
+
+
+def test_a_failed_sync_leaves_the_medium_behind_for_good() -> None:
+    disk = SimulatedDisk()
+    inode = Inode(1)
+    disk.shown_names["/j/a"] = disk.medium_names["/j/a"] = inode
+    descriptor = disk.open_append("/j/a")
+    disk.write(descriptor, b"lost")
+    inode.waiting.clear()
+    disk.write(descriptor, b"kept")
+    disk.sync_data(descriptor)
+    assert disk.contents("/j/a") == b"lostkept"
+    assert disk.after_power_loss(1).contents("/j/a") == b"\0\0\0\0kept"
+
+
+def test_an_appender_that_nobody_used_changes_nothing(tmp_path: Path) -> None:
+    journal = in_memory(tmp_path)
+    Appender(journal, "w1").close()
+    assert disk_of(journal).changes == 0
+    assert read(journal).numbers == []
