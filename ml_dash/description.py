@@ -14,7 +14,7 @@ from .events import EXPERIMENT_DESCRIBED
 from .recorder import Recorder, not_started
 
 if TYPE_CHECKING:
-    from .files import Bindrs
+    from .files import Bindr
     from .state import State
 
 
@@ -74,12 +74,12 @@ class Described:
     def bindrs(self, value: Iterable[str] | None) -> None:
         self._describe("bindrs", value, _names)
 
-    def _bindr(self, name: str) -> Bindrs:
+    def _bindr(self, name: str) -> Bindr:
         from .files import Bindrs
 
         if not self._recorder.is_open:
             raise not_started()
-        return Bindrs(self._recorder, name)
+        return Bindrs(self._recorder)(name)
 
     def _describe(self, key: str, value: Any, checked: Callable[[str, Any], Any]) -> None:
         if value is None:
@@ -103,11 +103,11 @@ class Described:
 class BindrNames(list[str]):
     """Names of bindrs; called with one it gives that bindr: `experiment.bindrs("best").list()`."""
 
-    def __init__(self, names: Iterable[str], look_up: Callable[[str], Bindrs]) -> None:
+    def __init__(self, names: Iterable[str], look_up: Callable[[str], Bindr]) -> None:
         super().__init__(names)
         self._look_up = look_up
 
-    def __call__(self, name: str) -> Bindrs:
+    def __call__(self, name: str) -> Bindr:
         return self._look_up(name)
 
 
