@@ -4,8 +4,8 @@
    A field that an entry does not have is absent, not null.
 2. A column is asked for by its name, or by that of a dict whose parts it holds: `pose` means `pose.x` too.
 3. The time never hides a field: a field called as the time is shows with `_` behind its name.
-4. JSON Lines are what Python's `json` reads: NaN and infinities as `NaN` and `Infinity`.  What JSON cannot say stands in
-   its plain form (`spec/values.md`).
+4. JSON Lines are what Python's `json` reads: NaN and infinities stand as `NaN` and `Infinity`.  What JSON cannot say
+   stands in its plain form (`spec/values.md`).
 """
 
 from __future__ import annotations
