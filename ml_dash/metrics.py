@@ -1,0 +1,272 @@
+"""Metrics: `experiment.metrics`.
+
+1. One `log` is one event, and it is in the spool when the call returns.  Fields are free-form point by point: none is
+   filled in or coerced, and no value raises (promise P8).
+2. `metrics(name)` is the same builder each time, also over sessions; its buffers persist.  None is the unnamed metric,
+   and "None" is not.
+3. `_ts` is the point's time as the user has it, in seconds, exact, and stands among its fields; -1 is the last time
+   that this thread used in any metric or track of the experiment, given or not.
+4. What reads sees everything that this process has recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigurationError, LockError, StorageError
+from .events import METRIC_DESCRIBED, METRIC_LOGGED
+from .metric_buffers import MetricBuffers, SummaryCache
+from .param_forms import key_text
+from .recorder import Recorder
+from .timestamps import timestamp_of
+
+if TYPE_CHECKING:
+    import numpy
+    import pandas
+    import polars
+    import pyarrow
+
+    from .journal.spool import Stream
+    from .journal.writer import Writer
+    from .point_columns import Columns
+
+_SCALARS = frozenset((float, int, str, bool, type(None)))
+
+
+class Metrics:
+    """What `experiment.metrics` is.
+
+    experiment.metrics("train").log(step=1, loss=0.5)
+    experiment.metrics.log(epoch=3, train={"loss": 0.1}, eval={"loss": 0.2})
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._builders: dict[str | None, MetricBuilder] = {}
+        self.buffer = MetricBuffers(self, recorder)
+
+    def __call__(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> MetricBuilder:
+        """The metric of this name, which may contain `/`; without one, the unnamed metric.
+
+        What `description`, `tags` and `metadata` give first counts.  Raises ConfigurationError for any other name.
+        """
+        if name is not None and not isinstance(name, str):
+            raise ConfigurationError(f"a metric's name is text, or None for the unnamed metric, not {name!r:.100}")
+        builder = self._builders.get(name)
+        if builder is None:
+            name = None if name is None else str.__str__(name)
+            builder = self._builders.setdefault(name, MetricBuilder(self._recorder, self.buffer, name))
+        if description is not None or tags is not None or metadata is not None:
+            builder._describe(description, tags, metadata)
+        return builder
+
+    def log(self, /, **fields: Any) -> Metrics:
+        """A point of the unnamed metric; for each field that is a dict, a point of the metric that the field names.
+
+        The other fields stand in each of those points too, unless the dict has them itself.  With dicts alone there is
+        no unnamed point.  `_ts` and `_flush` as in `MetricBuilder.log`.  Returns self.
+        """
+        flush, given = fields.pop("_flush", False), fields.pop("_ts", None)
+        # Before anything is recorded, and once: all points of the call have one time.
+        timestamp = {} if given is None else {"_ts": timestamp_of(self._recorder, given)}
+        shared: dict[str, Any] = {}
+        nested: dict[str, Mapping[Any, Any]] = {}
+        for key, value in fields.items():
+            if type(value) not in _SCALARS and isinstance(value, Mapping):
+                nested[key] = value
+            else:
+                shared[key] = value
+        if shared:
+            self(None).log(**shared, **timestamp)
+        for name, own in nested.items():
+            self(name).log(**{**shared, **timestamp, **{key_text(key): value for key, value in own.items()}})
+        return self.flush() if flush else self
+
+    def flush(self) -> Metrics:
+        """Puts what was recorded on disk; returns self.
+
+        Where the disk refuses this does not raise: one warning has said so, and `experiment.flush()` does.
+        """
+        _flush(self._recorder)
+        return self
+
+    def list_all(self) -> list[dict[str, Any]]:
+        """Every metric that has points: `{metricId, name, description, tags, totalDataPoints, createdAt}`."""
+        return self(None).list_all()
+
+
+class MetricBuilder:
+    """One metric; `experiment.metrics("train")` gives it."""
+
+    def __init__(self, recorder: Recorder, buffers: MetricBuffers, name: str | None) -> None:
+        self.name = name
+        self._recorder = recorder
+        self._of_thread = recorder.of_thread
+        self._buffers = buffers
+        self._bound: tuple[Writer | None, Any] = (None, None)
+        self._description: dict[str, Any] = {}
+        self._is_described = True
+        self.summary_cache = SummaryCache(self)
+
+    # -- recording -----------------------------------------------------------------------------------------------
+
+    def log(self, /, **fields: Any) -> MetricBuilder:
+        """Appends one point: `log(step=1, loss=0.5)`.  Any number of fields with any values; returns self.
+
+        `_ts` is the time of the point in seconds, -1 the last one that this thread used; without it the point has the
+        time of the call.  `_flush=True` flushes.  Raises ConfigurationError for a `_ts` that is no time,
+        ExperimentError where the experiment is not open.
+        """
+        writer = self._recorder.writer()
+        bound = self._bound
+        if bound[0] is not writer:
+            bound = self._bind(writer)
+        if "_ts" in fields or "_flush" in fields:
+            return self._log_specially(fields)
+        writer.record_stream(bound[1], fields)
+        self._of_thread.timestamp = time()
+        return self
+
+    def _log_specially(self, fields: dict[str, Any]) -> MetricBuilder:
+        flush, given = fields.pop("_flush", False), fields.pop("_ts", None)
+        timestamp = time() if given is None else timestamp_of(self._recorder, given)
+        if given is not None:
+            fields["_ts"] = timestamp
+        writer = self._recorder.writer()
+        writer.record_stream(writer.stream(METRIC_LOGGED, self.name), fields)
+        self._of_thread.timestamp = timestamp
+        return self.flush() if flush else self
+
+    def flush(self) -> MetricBuilder:
+        """Puts what was recorded on disk; returns self.
+
+        Where the disk refuses this does not raise: one warning has said so, and `experiment.flush()` does.
+        """
+        _flush(self._recorder)
+        return self
+
+    def buffer(self, /, **fields: Any) -> MetricBuilder:
+        """Keeps numbers until `metrics.buffer.log_summary(…)`; returns self.
+
+        Raises ConfigurationError, a ValueError, for what is no number; None is left out of the statistics.
+        """
+        self._buffers._values.add(self.name, fields)
+        return self
+
+    def _bind(self, writer: Writer) -> tuple[Writer, Stream]:
+        """The stream of this metric in this writer, and its description before its first point."""
+        bound = (writer, writer.stream(METRIC_LOGGED, self.name))
+        if not self._is_described:
+            self._is_described = True
+            writer.record(METRIC_DESCRIBED, {"name": self.name, **self._description})
+        # One assignment: another thread must not see the stream of one writer with another one.
+        self._bound = bound
+        return bound
+
+    def _describe(self, description: Any, tags: Any, metadata: Any) -> None:
+        given = {"description": description, "tags": _tags(tags), "metadata": metadata}
+        new = {key: value for key, value in given.items() if value is not None and key not in self._description}
+        if new:
+            self._description |= new
+            self._is_described = False
+            self._bound = (None, None)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def read(self, start_index: int = 0, limit: int | None = 1000) -> dict[str, Any]:
+        """Points by index, of all attempts: `{data: [{index, data, createdAt}], startIndex, endIndex, total, hasMore}`.
+
+        Indices count the points of this metric from 0 over all sessions; `total` are those in the answer; `endIndex` is
+        the last one's index, `startIndex - 1` if there is none.  `limit=None` gives all.
+        """
+        from .points import metric_rows
+
+        rows = metric_rows(self._recorder.replay(), self.name, start_index, None if limit is None else limit + 1)
+        data = rows[:limit]
+        return {
+            "data": data,
+            "startIndex": start_index,
+            "endIndex": start_index + len(data) - 1,
+            "total": len(data),
+            "hasMore": len(rows) > len(data),
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """What is known of the metric; counts are text, times ISO 8601 in UTC, None while it has no points."""
+        from .metric_reports import stats
+
+        return stats(self._recorder.replay(), self.name, self._description)
+
+    def list_all(self) -> list[dict[str, Any]]:
+        """Every metric that has points: `{metricId, name, description, tags, totalDataPoints, createdAt}`."""
+        from .metric_reports import list_all
+
+        return list_all(self._recorder.replay())
+
+    def summary(self, attempts: str = "latest") -> dict[str, dict[str, Any]]:
+        """Of each field: `{count, last, min, max, mean, min_step, max_step}`.
+
+        All but `last` are about numbers alone: NaN, None, booleans and text are left out.  `min_step` and `max_step`
+        are the steps at which the least and the greatest number came first.
+        """
+        return self._columns(attempts).summary()
+
+    def columns(self, attempts: str = "latest") -> dict[str, list[Any]]:
+        """A list for each field, as long as there are points, None where a point lacks it; in order of recording.
+
+        `attempts="latest"` leaves out points that a later session logged again, `"all"` gives every point there is.
+        """
+        return self._columns(attempts).to_dict()
+
+    def to_numpy(self, attempts: str = "latest") -> dict[str, numpy.ndarray]:
+        """A one-dimensional array for each field.  Needs `ml_dash[analysis]`."""
+        from .column_exports import to_numpy
+
+        return to_numpy(self._columns(attempts).fields)
+
+    def to_pandas(self, attempts: str = "latest") -> pandas.DataFrame:
+        """A frame of one row a point.  Needs `ml_dash[analysis]`."""
+        from .column_exports import to_pandas
+
+        return to_pandas(self._columns(attempts).fields)
+
+    def to_polars(self, attempts: str = "latest") -> polars.DataFrame:
+        """A frame of one row a point.  Needs `ml_dash[analysis]`."""
+        from .column_exports import to_polars
+
+        return to_polars(self._columns(attempts).fields)
+
+    def to_arrow(self, attempts: str = "latest") -> pyarrow.Table:
+        """A table of one row a point.  Needs `ml_dash[analysis]`."""
+        from .column_exports import to_arrow
+
+        return to_arrow(self._columns(attempts).fields)
+
+    def _columns(self, attempts: str) -> Columns:
+        from .points import metric_columns
+
+        return metric_columns(self._recorder.replay(), self.name, attempts)
+
+    def __repr__(self) -> str:
+        return f"<metric {self.name!r}>"
+
+
+def _flush(recorder: Recorder) -> None:
+    try:
+        recorder.writer().flush()
+    except (StorageError, LockError):
+        # Said once already; a line like `metrics.log(epoch=3).flush()` must not end a training (promise P8).
+        return
+
+
+def _tags(tags: Any) -> list[str] | None:
+    """One tag is one tag, not its letters."""
+    return None if tags is None else [tags] if isinstance(tags, str) else list(tags)

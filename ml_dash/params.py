@@ -1,0 +1,128 @@
+"""Parameters: `experiment.params`.
+
+1. One call of `set` is one event: it becomes part of history as a whole.
+2. `set` merges key by key, and the last write wins.  Setting `a` after `a.x` replaces what stood below `a`, and the
+   other way round, so the flat and the nested view never disagree (`parameters.py`).
+3. A value that cannot be kept exactly takes the value policy's plain form.  No value raises, and none costs an earlier
+   parameter (promise P8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import datetime
+from typing import Any, overload
+
+from .clock import to_datetime
+from .codec import decode_events
+from .errors import ConfigurationError
+from .events import PARAMS_SET
+from .journal.reader import JournalReader
+from .param_forms import flatten, members, unflatten
+from .parameters import Parameters, ancestors
+from .recorder import Recorder
+
+_MISSING: Any = object()
+_IN_BYTES = PARAMS_SET.encode()
+
+
+class ParametersBuilder:
+    """What `experiment.params` is.
+
+    experiment.params.set(lr=0.001, model={"depth": 50})     # keys lr and model.depth
+    experiment.params.set(args)                              # a Namespace, dataclass, config class, …
+    experiment.params.get("model.depth")
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def set(self, /, *sources: Any, **params: Any) -> ParametersBuilder:
+        """Merges parameters into those there are; returns self.
+
+        Each of `sources`, and each value, may be a dict or any Mapping, a dataclass, attrs or pydantic object, an
+        argparse Namespace, a params-proto, an OmegaConf config, a plain class or an object with public attributes:
+        what it holds stands below its name under dotted keys.  Raises ConfigurationError for a source that holds no
+        named values, ExperimentError where the experiment is not open.
+        """
+        writer = self._recorder.writer()
+        flat: dict[str, Any] = {}
+        for source in (*sources, params):
+            if members(source) is None:
+                raise ConfigurationError(
+                    f"params.set() cannot name the values of {source!r:.200}. Expected a mapping, a config object or a "
+                    "class; give a single value a name, as in params.set(lr=0.001)"
+                )
+            for key, value in flatten(source).items():
+                flat.pop(key, None)
+                flat[key] = value
+        if flat:
+            writer.record(PARAMS_SET, {"params": flat})
+        return self
+
+    log = set
+
+    @overload
+    def get(self, key: bool = ..., /, *, flatten: bool = ...) -> dict[str, Any]: ...
+
+    @overload
+    def get(self, *, flatten: bool = ...) -> dict[str, Any]: ...
+
+    @overload
+    def get(self, key: str, default: Any = ...) -> Any: ...
+
+    def get(self, key: Any = True, default: Any = None, *, flatten: bool = True) -> Any:
+        """Parameters as they are now.
+
+        `get()` is a flat dict, `get(flatten=False)` a nested one; both are the caller's own.  `get("model.depth")` is
+        one value and `get("model")` a dict of what stands below; without either, `default`.
+        """
+        params = self._params()
+        if isinstance(key, bool):
+            return deepcopy(dict(params)) if key and flatten else unflatten(deepcopy(dict(params)))
+        return _value_at(params, key, default)
+
+    def history(self, key: str) -> list[tuple[int, datetime, Any]]:
+        """Every time `key` was set, as (sequence number, time, value), oldest first.
+
+        For a key that stands above others the value is the nested dict after that event.
+        """
+        self._recorder.replay()
+        found: list[tuple[int, datetime, Any]] = []
+        params = Parameters({})
+        for line in JournalReader(self._recorder.folder).commits():
+            # Most commits hold nothing but points: decoding them would be most of the work.
+            if _IN_BYTES not in line.events:
+                continue
+            for block in decode_events(line.events, line.count):
+                if block.type != PARAMS_SET:
+                    continue
+                [position], [time_us], [data] = block.positions, block.times_us(line.time_us), block.payloads()
+                for name, value in data["params"].items():
+                    params.set(name, value)
+                if any(name == key or key in ancestors(name) for name in data["params"]):
+                    value = deepcopy(_value_at(params.flat, key, _MISSING))
+                    if value is not _MISSING:
+                        found.append((line.first + position, to_datetime(time_us), value))
+        return found
+
+    @staticmethod
+    def flatten_dict(d: Mapping[Any, Any], parent_key: str = "", sep: str = ".") -> dict[str, Any]:
+        """`{"a": {"b": 1}}` → `{"a.b": 1}`, below `parent_key` if there is one.  An empty dict stays a value."""
+        return flatten(d, parent_key or None, sep)
+
+    @staticmethod
+    def unflatten_dict(d: Mapping[str, Any], sep: str = ".") -> dict[str, Any]:
+        """`{"a.b": 1}` → `{"a": {"b": 1}}`.  Where two keys exclude each other the later one counts."""
+        return unflatten(d, sep)
+
+    def _params(self) -> Mapping[str, Any]:
+        return self._recorder.replay().refresh().params
+
+
+def _value_at(params: Mapping[str, Any], key: str, default: Any) -> Any:
+    if key in params:
+        return deepcopy(params[key])
+    below = {name[len(key) + 1 :]: value for name, value in params.items() if name.startswith(f"{key}.")}
+    return unflatten(deepcopy(below)) if below else default

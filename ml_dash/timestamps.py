@@ -1,0 +1,35 @@
+"""`_ts`: the time of a point or a row as the user has it, in seconds."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from .errors import ConfigurationError
+from .recorder import Recorder
+
+INHERIT = -1
+
+
+def timestamp_of(recorder: Recorder, given: Any) -> float:
+    """`given` as seconds; -1 is the last time that this thread used in any metric or track of the experiment.
+
+    Raises ConfigurationError, a ValueError, for what is no finite number, and for -1 where there is none before.
+    """
+    try:
+        value = float(given)
+    except (TypeError, ValueError, OverflowError):
+        value = float("nan")
+    if not isfinite(value):
+        raise ConfigurationError(
+            f"_ts={given!r:.100} is no time: expected seconds, such as time.time() gives, or -1 for the last one used"
+        )
+    if value != INHERIT:
+        return value
+    last = recorder.last_timestamp()
+    if last is None:
+        raise ConfigurationError(
+            "_ts=-1 takes the last time that this thread used in a metric or track of this experiment, and there is "
+            "none yet: give the first one in seconds, or leave _ts out"
+        )
+    return last
