@@ -9,13 +9,18 @@ from itertools import islice
 import click
 from rich.text import Text
 
-from .. import Event
-from .. import events as read_events
+from ..events import Event
+from ..history import events as read_events
 from .commands import Source, reads_experiments
 from .output import Output
 from .wording import one_line, to_json
 
-TYPE_STYLES = {"run.failed": "bold red", "run.completed": "bold green", "run.cancelled": "bold yellow", "run.started": "bold cyan"}
+TYPE_STYLES = {
+    "run.failed": "bold red",
+    "run.completed": "bold green",
+    "run.cancelled": "bold yellow",
+    "run.started": "bold cyan",
+}
 
 
 @click.command("events")

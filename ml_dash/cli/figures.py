@@ -24,6 +24,4 @@ def sparkline(values: Sequence[Any], width: int) -> str:
         return "·" * width
     low, high = min(known), max(known)
     step = (high - low) / (len(_BARS) - 1)
-    return "".join(
-        "·" if cell is None else _BARS[round((cell - low) / step) if step > 0 else 0] for cell in cells
-    )
+    return "".join("·" if cell is None else _BARS[round((cell - low) / step) if step > 0 else 0] for cell in cells)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from .. import experiments
+from ..history import experiments
 from .commands import Source, reads_experiments
 from .output import Output, styled_status
+from .state_form import json_summary
 from .wording import local_time, one_line
 
 STATUSES = ("RUNNING", "COMPLETED", "FAILED", "CANCELLED")
@@ -34,7 +35,7 @@ def command(
     """
     chosen = pattern or glob or "**"
     with output.busy("reading experiments"):
-        found = experiments(chosen, status=status.upper() if status else None, tags=list(tags) or None, **source.arguments)
+        found = experiments(chosen, status=status, tags=tags or None, **source.arguments)
     found = found[:limit]
     if output.as_json:
         output.json([json_summary(summary) for summary in found])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .. import verify as verify_journal
 from ..history import recover
+from ..history import verify as verify_journal
 from .commands import Source, reads_experiments
 from .output import Output
 from .verify import json_report

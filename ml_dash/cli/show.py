@@ -9,8 +9,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from .. import Run, load
 from ..clock import to_datetime
+from ..history import Run, load
 from .commands import Source, reads_experiments
 from .moment import MOMENT
 from .output import Output, styled_status

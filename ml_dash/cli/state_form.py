@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import Run, Session
 from ..clock import to_datetime
-from ..state import FieldState, FileState, MetricState, TrackState
+from ..history import Run, Summary
+from ..state import FieldState, FileState, MetricState, Session, TrackState
 
 
 def json_run(run: Run) -> dict[str, Any]:
@@ -32,6 +32,24 @@ def json_run(run: Run) -> dict[str, Any]:
         "logs": dict(state.log_counts),
         "unknown": dict(state.unknown),
         "damage": len(run.damage),
+    }
+
+
+def json_summary(summary: Summary) -> dict[str, Any]:
+    """One experiment of a list; `error` says why it cannot be read."""
+    return {
+        "prefix": summary.prefix,
+        "status": str(summary.status) if summary.status is not None else None,
+        "seq": summary.seq,
+        "sessions": summary.sessions,
+        "created": summary.created,
+        "started": summary.started,
+        "updated": summary.updated,
+        "description": summary.description,
+        "tags": list(summary.tags),
+        "bindrs": list(summary.bindrs),
+        "damage": len(summary.damage),
+        "error": summary.error,
     }
 
 

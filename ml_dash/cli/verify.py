@@ -6,8 +6,8 @@ import click
 from click.exceptions import Exit
 from rich.text import Text
 
-from .. import Report
-from .. import verify as verify_journal
+from ..history import Report
+from ..history import verify as verify_journal
 from .commands import EXIT_FAILED, Source, reads_experiments
 from .output import Output
 
@@ -39,6 +39,7 @@ def json_report(report: Report) -> dict[str, object]:
         "ok": report.ok,
         "events": report.events,
         "segments": report.segments,
+        "bytes": report.bytes,
         "head": report.head,
         "damage": [
             {
@@ -65,10 +66,8 @@ def _print(prefix: str, report: Report, output: Output) -> None:
         )
     )
     for damage in report.damage:
-        known = ", declared" if damage.declared else ""
-        output.line(
-            f"  {damage.kind.value}: segment {damage.segment:08d}, {damage.bytes:,} bytes from byte {damage.offset:,}{known}: "
-            f"expected {damage.expected}, found {damage.found}"
-        )
+        kind = f"{damage.kind.value}, declared" if damage.declared else damage.kind.value
+        where = f"segment {damage.segment:08d}, {damage.bytes:,} bytes from byte {damage.offset:,}"
+        output.line(f"  {kind}: {where}: expected {damage.expected}, found {damage.found}")
     if not report.ok:
         output.line(f"  What is intact stays readable. To write to it again: ml-dash recover {prefix}")

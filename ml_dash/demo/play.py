@@ -1,4 +1,4 @@
-"""Runs the training, kills it with SIGKILL half-way, resumes it by the same prefix, and reports what the journal holds."""
+"""Runs the training, kills it half-way with SIGKILL, resumes it by the same prefix, shows what the journal holds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ml_dash import load, verify
-from ml_dash.errors import ExperimentError
-
+from ..errors import ExperimentError
+from ..history import load, verify
 from . import report
 from .digits import load_digits
 from .training import EPOCHS, FOLDS, ReturnedCalls, batches_an_epoch, metric_names
@@ -93,7 +92,7 @@ class Rehearsal:
             progress.update(bar, completed=self.acknowledged)
         if training.returncode != 0:
             raise ExperimentError(
-                f"the demo's training ended with exit code {training.returncode}, expected 0; what it printed stands above"
+                f"the demo's training ended with exit code {training.returncode}, expected 0; see above what it printed"
             )
 
     def _progress(self) -> Progress:

@@ -8,23 +8,23 @@ from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
-from ml_dash import Event, Report, Run, events
-from ml_dash.cli.figures import sparkline
-from ml_dash.cli.wording import one_line
-
+from ..cli.figures import sparkline
+from ..cli.output import STATUS_STYLES
+from ..cli.wording import one_line
+from ..events import Event
+from ..history import Report, Run, events
+from ..state import Status
 from .training import FOLDS, metric_names
 
-STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
 EVENTS_AROUND_THE_KILL = 4
 
 
 def introduce(console: Console, prefix: str, dash_root: str) -> None:
     console.rule("[bold]ml-dash demo")
     console.print(
-        "Four processes train softmax regression on 1,797 handwritten digits, one fold of a cross-validation each, "
-        f"and all record into one experiment: [bold]{prefix}[/] in {dash_root}. Half-way, all four are killed with SIGKILL."
+        "Four processes train softmax regression on 1,797 handwritten digits, one fold of a cross-validation each, and "
+        f"all record into one experiment, [bold]{prefix}[/] in {dash_root}. Half-way, all four are killed with SIGKILL."
     )
     console.print()
 
@@ -32,8 +32,8 @@ def introduce(console: Console, prefix: str, dash_root: str) -> None:
 def show_kill(console: Console, run: Run, acknowledged: int, lost: int) -> None:
     console.print()
     console.print(
-        f"[bold red]kill -9[/] to all four, after {acknowledged:,} recording calls had returned. Replayed from the journal: "
-        f"{run.seq:,} events, {lost} lost, status {_status(run.status)}."
+        f"[bold red]kill -9[/] to all four, after {acknowledged:,} recording calls had returned. Replayed from the "
+        f"journal: {run.seq:,} events, {lost} lost, status {_status(run.status)}."
     )
     console.print("Now the same program again, with the same prefix. It goes on from its last saved weights.")
     console.print()
@@ -79,7 +79,9 @@ def show_history(console: Console, prefix: str, dash_root: str, around: int) -> 
 
 def conclude(console: Console, run: Run, verified: Report, acknowledged: int, lost: int) -> None:
     facts = Table.grid(padding=(0, 3))
-    facts.add_row("recorded", f"[bold]{run.seq:,}[/] events, {len(run.sessions)} sessions, status {_status(run.status)}")
+    facts.add_row(
+        "recorded", f"[bold]{run.seq:,}[/] events, {len(run.sessions)} sessions, status {_status(run.status)}"
+    )
     facts.add_row("acknowledged", f"[bold]{acknowledged:,}[/] metric points, counted by the training itself")
     facts.add_row("lost", f"[bold {'green' if lost == 0 else 'red'}]{lost}[/]")
     facts.add_row("hash chain", "[green]intact[/]" if verified.ok else "[red]damaged[/]")
@@ -89,9 +91,14 @@ def conclude(console: Console, run: Run, verified: Report, acknowledged: int, lo
 
 def _event_cells(event: Event) -> tuple[str, str, str, str, str]:
     # The end of a writer's name is what tells it from the others: names begin with the time.
-    return f"{event.seq:,}", f"{event.time.astimezone():%H:%M:%S.%f}", event.type, event.writer[-6:], one_line(event.data)
+    return (
+        f"{event.seq:,}",
+        f"{event.time.astimezone():%H:%M:%S.%f}",
+        event.type,
+        event.writer[-6:],
+        one_line(event.data),
+    )
 
 
-def _status(status: object) -> Text | str:
-    style = STATUS_STYLES.get(str(status), "white")
-    return f"[bold {style}]{status}[/]"
+def _status(status: Status) -> str:
+    return f"[bold {STATUS_STYLES[status]}]{status}[/]"

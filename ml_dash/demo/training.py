@@ -16,6 +16,7 @@ import struct
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from ml_dash import Experiment
 
@@ -65,7 +66,7 @@ def train_fold(experiment: Experiment, fold: int, images: list[Image], scratch: 
     training, validation = split_fold(images, fold, FOLDS)
     returned = ReturnedCalls(scratch)
     saved = scratch / f"fold-{fold + 1}.json"
-    begun = json.loads(saved.read_text()) if saved.exists() else {"epoch": 0, "weights": None}
+    begun: dict[str, Any] = json.loads(saved.read_text()) if saved.exists() else {"epoch": 0, "weights": None}
     model = SoftmaxRegression(begun["weights"])
     train, evaluation = map(experiment.metrics, metric_names(fold))
 
@@ -100,7 +101,9 @@ def train(prefix: str, dash_root: str, scratch: Path) -> None:
             batch_size=BATCH_SIZE,
             learning_rate={"start": LEARNING_RATE, "decay": LEARNING_RATE_DECAY},
         )
-        experiment.log("Training goes on" if any(scratch.glob("fold-*.json")) else "Training started", images=len(images))
+        experiment.log(
+            "Training goes on" if any(scratch.glob("fold-*.json")) else "Training started", images=len(images)
+        )
         children = [_fork_fold(experiment, fold, images, scratch) for fold in range(1, FOLDS)]
         train_fold(experiment, 0, images, scratch)
         failed = [fold + 1 for fold, child in enumerate(children, start=1) if os.waitpid(child, 0)[1] != 0]
