@@ -31,11 +31,14 @@ def user_script() -> str:
 
 
 def _is_users(path: str) -> bool:
+    if not os.path.isfile(path):
+        # `<string>`, a notebook's cell, or a relative path in a working folder that is gone.
+        return False
     path = os.path.abspath(path)
     if path.startswith((_OWN_FOLDER, _PYTHON_FOLDER)) or any(part in path for part in _INSTALLED):
         return False
-    # Console scripts of installed packages; `<string>` and cells of a notebook are no files.
-    return os.path.dirname(path) != os.path.dirname(sys.executable) and os.path.isfile(path)
+    # Console scripts of installed packages stand beside Python.
+    return os.path.dirname(path) != os.path.dirname(sys.executable)
 
 
 def _notebook(main: object) -> str | None:

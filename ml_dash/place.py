@@ -81,8 +81,13 @@ def _root(dash_root: object) -> Path:
         )
     if not path.strip() or "\0" in path:
         raise ConfigurationError(f"dash_root={path!r:.200} is no path: expected a folder, for example '.dash'")
-    # Absolute from here on: a later chdir must not split an experiment in two.
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    try:
+        # Absolute from here on: a later chdir must not split an experiment in two.
+        return Path(os.path.abspath(os.path.expanduser(path)))
+    except OSError as error:
+        raise ConfigurationError(
+            f"dash_root={path!r:.200} is relative, and the working folder cannot be had: {error}. Give an absolute path"
+        ) from error
 
 
 def _state_root() -> Path:

@@ -194,6 +194,16 @@ def test_a_path_that_is_too_long_for_the_system_is_named() -> None:
         Experiment(prefix).run.start()
 
 
+def test_a_relative_root_in_a_working_folder_that_is_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigurationError, match=r"'\.dash'.*absolute path"):
+        Experiment(PREFIX)
+
+
 def test_after_a_refused_start_the_experiment_can_be_started_elsewhere(tmp_path: Path) -> None:
     experiment = Experiment(PREFIX, dash_root="root", tags=["kept"])
     (tmp_path / "root").write_text("")
