@@ -9,6 +9,7 @@ Which files a path or a pattern means is in `file_paths.py`, which of them stand
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -206,7 +207,7 @@ class FileFinder(FileSaver):
     def _fetch(self, file: FileState, to: str | PathLike[str] | None) -> str:
         if to is None:
             return self._write(file, Path(_safe(file.filename)), file.filename)
-        if str(to).endswith("/") or Path(to).is_dir():
+        if str(to).endswith("/") or os.path.isdir(to):
             target = Path(to) / _safe(file.filename)
             return self._write(file, target, str(target))
         return self._write(file, Path(to), str(to))
