@@ -19,7 +19,7 @@ from ..errors import ExperimentError
 from ..history import load, verify
 from . import report
 from .digits import load_digits
-from .training import EPOCHS, FOLDS, ReturnedCalls, batches_an_epoch, metric_names
+from .training import FOLDS, ReturnedCalls, metric_names, points_to_go
 
 POLL_INTERVAL_S = 0.03
 TRAINING_S_MAX = 300.0
@@ -52,12 +52,18 @@ class Rehearsal:
         self._arguments = [prefix, dash_root, str(scratch)]
         self._prefix = prefix
         self._dash_root = dash_root
+        self._scratch = scratch
         self._returned = ReturnedCalls(scratch)
-        self.points_expected = FOLDS * EPOCHS * (batches_an_epoch(len(load_digits())) + 1)
+        self._image_count = len(load_digits())
 
     @property
     def acknowledged(self) -> int:
         return sum(self._returned[fold] for fold in range(FOLDS))
+
+    @property
+    def points_expected(self) -> int:
+        """How many calls will have returned once a training that starts now has ended."""
+        return self.acknowledged + points_to_go(self._image_count, self._scratch)
 
     @property
     def points_lost(self) -> int:
@@ -65,7 +71,7 @@ class Rehearsal:
         metrics = load(self._prefix, dash_root=self._dash_root).metrics
         lost = 0
         for fold in range(FOLDS):
-            found = sum(len(metrics[name].columns(attempts="all")) for name in metric_names(fold) if name in metrics)
+            found = sum(metrics[name].count for name in metric_names(fold) if name in metrics)
             lost += max(0, self._returned[fold] - found)
         return lost
 

@@ -51,13 +51,12 @@ def show_result(console: Console, run: Run) -> None:
     width = max(10, min(60, console.width - 50))
     for fold in range(FOLDS):
         train, validation = (run.metrics[name] for name in metric_names(fold))
-        latest, everything = train.columns(), train.columns(attempts="all")
         table.add_row(
             str(fold + 1),
-            sparkline(latest["loss"], width),
+            sparkline(train.columns()["loss"], width),
             f"{validation.columns()['accuracy'][-1]:.1%}",
-            f"{len(latest):,}",
-            f"{len(everything) - len(latest):,}",
+            f"{len(train):,}",
+            f"{train.count - len(train):,}",
         )
     console.print()
     console.print(table)

@@ -61,12 +61,17 @@ def batches_an_epoch(image_count: int) -> int:
     return training_count // BATCH_SIZE
 
 
+def points_to_go(image_count: int, scratch: Path) -> int:
+    """Points that a training started now will log: all there are, less those before each fold's last saved weights."""
+    epochs = sum(EPOCHS - _saved(scratch, fold)["epoch"] for fold in range(FOLDS))
+    return epochs * (batches_an_epoch(image_count) + 1)
+
+
 def train_fold(experiment: Experiment, fold: int, images: list[Image], scratch: Path) -> None:
     """Trains one fold to the end, from its last saved weights if there are any."""
     training, validation = split_fold(images, fold, FOLDS)
     returned = ReturnedCalls(scratch)
-    saved = scratch / f"fold-{fold + 1}.json"
-    begun: dict[str, Any] = json.loads(saved.read_text()) if saved.exists() else {"epoch": 0, "weights": None}
+    begun = _saved(scratch, fold)
     model = SoftmaxRegression(begun["weights"])
     train, evaluation = map(experiment.metrics, metric_names(fold))
 
@@ -80,9 +85,20 @@ def train_fold(experiment: Experiment, fold: int, images: list[Image], scratch: 
         evaluation.log(epoch=epoch, accuracy=model.accuracy(validation))
         returned.add_one(fold)
         if (epoch + 1) % EPOCHS_A_CHECKPOINT == 0:
-            unfinished = saved.with_suffix(".new")
-            unfinished.write_text(json.dumps({"epoch": epoch + 1, "weights": model.weights}))
-            unfinished.replace(saved)
+            _save(scratch, fold, epoch + 1, model)
+
+
+def _saved(scratch: Path, fold: int) -> dict[str, Any]:
+    path = scratch / f"fold-{fold + 1}.json"
+    saved: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"epoch": 0, "weights": None}
+    return saved
+
+
+def _save(scratch: Path, fold: int, epoch: int, model: SoftmaxRegression) -> None:
+    # Written aside and renamed, because the kill may come at any moment.
+    unfinished = scratch / f"fold-{fold + 1}.new"
+    unfinished.write_text(json.dumps({"epoch": epoch, "weights": model.weights}))
+    unfinished.replace(scratch / f"fold-{fold + 1}.json")
 
 
 def train(prefix: str, dash_root: str, scratch: Path) -> None:
