@@ -19,6 +19,8 @@ from reprlib import Repr
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
+from .value_leaves import LEAVES
+
 TEXT_CHARACTERS_MAX = 1000
 OBJECT_ITEMS_MAX = 1 << 20
 """Arrays, tables and foreign collections with more items become their repr: opening them would stop the training."""
@@ -53,7 +55,7 @@ def describe(value: Any) -> str:
     """A bounded repr, whatever the object does when asked for it."""
     try:
         if isinstance(value, (type, FunctionType, BuiltinFunctionType, MethodType)):
-            text = f"{value.__module__}.{value.__qualname__}"
+            text = ".".join(filter(None, (value.__module__, value.__qualname__)))
         else:
             text = _REPR.repr(value)
         text = str.encode(text, "utf-8", "backslashreplace").decode()
@@ -84,7 +86,12 @@ _REPR = _bounded_repr()
 
 def _enum(value: Enum) -> Any:
     inner = value.value
-    return inner if isinstance(inner, (str, int, float, bool, type(None), list, tuple, dict)) else value.name
+    if type(inner) in LEAVES or type(inner) in (list, dict):
+        return inner
+    try:
+        return simpler(inner)
+    except Exception:
+        return value.name
 
 
 def _tuple(value: tuple[Any, ...]) -> Any:
@@ -176,7 +183,8 @@ def _numpy_array(value: Any) -> Any:
     if value.dtype.names is not None:
         return {name: value[name] for name in value.dtype.names}
     if value.ndim == 0:
-        return value[()]
+        number = value[()]
+        return value.tolist() if isinstance(number, type(value)) else number  # a masked one stays an array
     if value.dtype.kind in "Mm":  # in nanoseconds, `tolist` would give bare integers
         return _nested(value.astype(str).tolist(), value.ndim)
     if value.dtype.char == "g":

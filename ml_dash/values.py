@@ -33,7 +33,7 @@ PLAIN_DEPTH_MAX = 64
 KEY_DEPTH_MAX = 8
 ITEMS_MAX = 1 << 22
 """Items in all, counted as often as they are referred to; containers that would exceed it become their repr."""
-ITEMS_PER_CONTAINER = 4
+ITEMS_PER_CONTAINER = 16
 """What a container counts beside its items: lists in lists, each twice in the next, are endless work of few items."""
 OPENED_DEPTH_MAX = 64
 """Objects inside objects, each opened by its own code: some make up a new one whenever they are asked."""

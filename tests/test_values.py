@@ -1,0 +1,596 @@
+"""The value policy: `spec/values.md`, line by line, and what no table can show."""
+
+from __future__ import annotations
+
+import enum
+import re
+import subprocess
+import sys
+import threading
+from argparse import Namespace
+from array import array
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import orjson
+import pytest
+
+from ml_dash import value_forms, value_leaves, values
+from ml_dash.values import from_plain, to_plain
+
+SPEC = (Path(__file__).parents[1] / "spec/values.md").read_text(encoding="utf-8")
+MISSING_LIBRARIES = {name for name, module in (("pd", "pandas"), ("pl", "polars")) if find_spec(module) is None}
+
+
+class Text(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 2
+
+
+class Opaque:
+    def __repr__(self) -> str:
+        return "<an opaque object>"
+
+
+class Loss(enum.Enum):
+    CUSTOM = Opaque()
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class BrokenMapping(Mapping[str, int]):
+    def __getitem__(self, key: str) -> int:
+        raise RuntimeError("broken")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["a"])
+
+    def __len__(self) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        return "<a broken mapping>"
+
+
+Pair = namedtuple("Pair", "left right")
+
+
+@dataclass
+class Point:
+    x: int
+    y: Any
+
+
+class AttrsLike:
+    """What attrs makes of a class, as far as we look."""
+
+    __attrs_attrs__ = (SimpleNamespace(name="x"),)
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+class PydanticLike:
+    """What a pydantic model can do, as far as we look."""
+
+    model_fields = ("x",)
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def model_dump(self) -> dict[str, int]:
+        return {"x": self.x}
+
+
+class Tensor:
+    """What a torch tensor that needs its gradient can do, as far as we look."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = np.array(values)
+        self.shape = self._values.shape
+
+    def detach(self) -> Tensor:
+        return self
+
+    cpu = detach
+
+    def item(self) -> Any:
+        return self._values.item()
+
+    def numpy(self) -> Any:
+        return self._values
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def cyclic() -> list[Any]:
+    value: list[Any] = [1]
+    value.append(value)
+    return value
+
+
+NAMES = (
+    *(Namespace, array, ChainMap, OrderedDict, deque, date, datetime, time, timedelta, timezone, Decimal, Fraction),
+    *(PurePosixPath, SimpleNamespace, UUID, ZoneInfo),
+    *(
+        AttrsLike,
+        BrokenMapping,
+        Color,
+        Level,
+        Loss,
+        Number,
+        Opaque,
+        Pair,
+        Point,
+        PydanticLike,
+        Tensor,
+        Text,
+        Unspeakable,
+    ),
+    *(cyclic, nested),
+)
+EXAMPLES = {"np": np, **{each.__name__: each for each in NAMES}}
+for _name, _module in (("pd", "pandas"), ("pl", "polars")):
+    if _name not in MISSING_LIBRARIES:
+        EXAMPLES[_name] = __import__(_module)
+
+
+def lines_of(text: str, columns: int) -> list[list[str]]:
+    """The cells of every table with so many columns, without heads."""
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in text.splitlines() if line[:1] == "|"
+    ]
+    return [row for row in rows if len(row) == columns and not row[0].startswith("---")]
+
+
+def code(cell: str) -> str:
+    return cell[1:-1] if cell.startswith("`") else cell
+
+
+VALUE_LINES = [
+    row
+    for row in lines_of(SPEC, 5)
+    if row[0] != "value" and not any(f"{name}." in row[1] for name in MISSING_LIBRARIES)
+]
+KINDS = [code(row[0]) for row in lines_of(SPEC, 4) if row[0] != "kind"]
+BOUNDS = [row for row in lines_of(SPEC, 3) if row[0] != "bound"]
+
+
+def matches(expected: str, found: str) -> bool:
+    """`…` stands for anything."""
+    return re.fullmatch(".*".join(map(re.escape, expected.split("…"))), found, re.DOTALL) is not None
+
+
+def through_json(value: Any) -> tuple[str, list[Any], Any]:
+    """The JSON text and tags of a value, and what comes back from them."""
+    plain, tags = to_plain(value)
+    text = orjson.dumps([plain, tags])
+    read, read_tags = orjson.loads(text)
+    return orjson.dumps(plain).decode(), tags, from_plain(read, read_tags)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal, of the same types, to the sign of zero; without recursion."""
+    pairs = [(left, right)]
+    while pairs:
+        one, other = pairs.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, (list, tuple)):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif isinstance(one, dict):
+            pairs += [(list(one), list(other)), (list(one.values()), list(other.values()))]
+        elif isinstance(one, float):
+            if repr(one) != repr(other):
+                return False
+        elif one != other or getattr(one, "fold", 0) != getattr(other, "fold", 0):
+            return False
+    return True
+
+
+# --- the tables ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", VALUE_LINES, ids=lambda line: line[1])
+def test_a_value_stands_and_comes_back_as_the_table_says(line: list[str]) -> None:
+    _, example, json, kind, back = map(code, line)
+    value = eval(example, EXAMPLES)
+    text, tags, restored = through_json(value)
+    assert matches(json, text), text
+    kinds = {tag[1] for tag in tags}
+    assert kind == "…" or (kind in kinds if kind else not kinds), tags
+    if back != "…":
+        expected = value if back == "=" else eval(back, EXAMPLES)
+        assert same(restored, expected), restored
+
+
+def test_every_kind_of_tag_is_in_the_table_and_has_an_example() -> None:
+    known = {*value_leaves.RESTORE, *values._RESTORE_CONTAINER, "repr"}
+    assert set(KINDS) == known
+    assert {"inf"} | {code(line[3]) for line in VALUE_LINES} >= known
+
+
+@pytest.mark.parametrize("line", BOUNDS, ids=lambda line: line[1])
+def test_a_bound_is_what_the_table_says(line: list[str]) -> None:
+    number, name = int(line[0].split()[0].replace(",", "")), code(line[1])
+    assert getattr(values, name, None) or getattr(value_forms, name) == number
+    assert number == getattr(values, name, None) or number == getattr(value_forms, name)
+
+
+# --- exact --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 63, 64, 65, 66, 254, 255, 1024, 1025, 20_000])
+def test_nesting_comes_back_at_any_depth(depth: int) -> None:
+    text, _, restored = through_json(nested(depth))
+    assert same(restored, nested(depth))
+    assert max_depth(text) <= values.PLAIN_DEPTH_MAX + 2
+
+
+def max_depth(json: str) -> int:
+    depth = deepest = 0
+    for character in json:
+        depth += (character == "[") - (character == "]")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def test_odd_values_below_the_deepest_level_come_back() -> None:
+    value: Any = {"end": float("nan")}
+    for level in range(200):
+        value = {"a": [level, 2**70, {level: value, b"k": b"v"}], "\ud800": None, "b": {}}
+    assert same(through_json(value)[2], value)
+
+
+def test_a_dict_with_the_keys_of_a_tag_is_a_dict() -> None:
+    value = {"items": [[1, 2]], "deep": [[], [[0, 0]]], "nan": None, "kind": "int", "path": [], "tags": [[[], "nan"]]}
+    assert same(through_json(value)[2], value)
+
+
+def test_two_nan_keys_stay_two() -> None:
+    restored = through_json({float("nan"): 1, float("nan"): 2})[2]
+    assert list(restored.values()) == [1, 2]
+
+
+def test_a_moment_without_nanoseconds_keeps_its_offset_to_the_microsecond() -> None:
+    zone = timezone(timedelta(hours=-3, minutes=30, seconds=7, microseconds=8))
+    value = [datetime.max.replace(tzinfo=zone), datetime.min, time(23, 59, tzinfo=zone), timedelta.max, timedelta.min]
+    assert same(through_json(value)[2], value)
+
+
+def test_fifty_megabytes_in_one_value_come_back() -> None:
+    value = "x" * 50_000_000
+    assert through_json([value])[2] == [value]
+
+
+def test_what_is_restored_leaves_the_plain_value_as_it_was() -> None:
+    plain, tags = to_plain({"a": [1, b"x"], 2: nested(70)})
+    before = orjson.dumps(plain)
+    assert from_plain(plain, tags) == from_plain(plain, tags) == {"a": [1, b"x"], 2: nested(70)}
+    assert orjson.dumps(plain) == before
+
+
+def test_a_kind_that_is_not_known_leaves_the_plain_form() -> None:
+    assert from_plain({"a": "1.10"}, [[["a"], "decimal", 2]]) == {"a": "1.10"}
+
+
+@pytest.mark.parametrize(
+    ("plain", "tags"),
+    [
+        ("x", [[[], "int"]]),
+        ("x", [[["a"], "int"]]),
+        ([1], [[[5], "nan"]]),
+        ([1], [[["a"], "nan"]]),
+        ({"a": 1}, [[["b"], "nan"]]),
+        ([1], [[[0], "bytes"]]),
+        (["2026-13-01"], [[[0], "date"]]),
+        ([[1]], [[[0], "items"]]),
+        ([[[{}, 1]]], [[[0], "items"]]),
+        ([[[]]], [[[0], "deep", [[0, 0]]]]),
+        ([[[], []]], [[[0], "deep", [[7, 0]]]]),
+        ([1], [[[0], "deep"]]),
+        ([1], [[]]),
+        ([1], [7]),
+        ([1], 7),
+        ([[1, 2]], [[[0], "timedelta", 1, 2, 3]]),
+        ([["1e999999", "x"]], [[[0], "complex"]]),
+        (["9" * 10_000], [[[0], "int"]]),
+    ],
+)
+def test_tags_that_do_not_fit_are_a_value_error(plain: Any, tags: Any) -> None:
+    with pytest.raises(ValueError, match="tags do not fit"):
+        from_plain(plain, tags)
+
+
+# --- forms --------------------------------------------------------------------------------------------------
+
+
+def test_plain_values_are_new_containers_without_tags() -> None:
+    inner: list[Any] = [1]
+    value = {"a": inner, "b": None}
+    plain, tags = to_plain(value)
+    inner.append(2)
+    value["c"] = 1
+    assert plain == {"a": [1], "b": None}
+    assert tags == []
+
+
+def test_a_row_keeps_its_length_and_a_payload_its_keys() -> None:
+    row = [object(), float("nan"), Unspeakable(), (i for i in ()), "a"]
+    assert len(to_plain(row)[0]) == 5
+    assert list(to_plain(dict(zip("abcde", row, strict=True)))[0]) == list("abcde")
+
+
+def test_a_generator_is_not_consumed() -> None:
+    generator = (number for number in range(3))
+    to_plain({"a": generator, "b": map(str, generator), "c": iter(generator)})
+    assert list(generator) == [0, 1, 2]
+
+
+def test_a_builtin_subclass_is_asked_nothing() -> None:
+    class Liar(dict):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[Any]:
+            raise AssertionError
+
+        keys = items = values = __getitem__ = __len__ = __repr__ = __str__ = __iter__  # type: ignore[assignment]
+
+    class Words(str):
+        def __str__(self) -> str:
+            raise AssertionError
+
+        encode = isascii = replace = __repr__ = __len__ = __str__  # type: ignore[assignment]
+
+    class Things(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[Any]:
+            raise AssertionError
+
+        copy = __len__ = __repr__ = __iter__  # type: ignore[assignment]
+
+    plain, tags = to_plain([Words("é"), Things([1])])
+    assert (plain, tags) == (["é", [1]], [])
+    assert type(plain[0]) is str
+    assert type(plain[1]) is list
+    assert to_plain([Liar(a=1)])[1][0][1] == "repr"
+
+
+@pytest.mark.parametrize("value", [Counter("aab"), defaultdict(list, a=2, b=1), OrderedDict(a=2, b=1)])
+def test_subclasses_of_dict_become_dicts(value: dict[str, int]) -> None:
+    assert same(through_json(value)[2], dict(value))
+
+
+def test_numpy_scalars_of_every_type_have_a_form() -> None:
+    for kind in {*map(np.dtype, np.sctypeDict.values())} - {np.dtype("M8")} | {np.dtype("M8[ns]")}:
+        plain, tags = to_plain([np.zeros(1, dtype=kind)[0], np.zeros(2, dtype=kind), np.zeros((), dtype=kind)])
+        assert "repr" not in {tag[1] for tag in tags}, (kind, plain)
+        orjson.dumps(plain)
+
+
+def test_an_array_of_objects_that_holds_itself_is_a_cycle() -> None:
+    value = np.empty(1, dtype=object)
+    value[0] = value
+    assert to_plain([value]) == ([["<cycle>"]], [[[0, 0], "repr", "numpy.ndarray"]])
+
+
+def test_one_object_in_two_places_is_no_cycle() -> None:
+    shared = [1]
+    assert to_plain({"a": shared, "b": [shared, shared]}) == ({"a": [1], "b": [[1], [1]]}, [])
+
+
+def test_tensors_are_read_by_whichever_way_they_offer() -> None:
+    class OnlyItem:
+        def item(self) -> float:
+            return 0.5
+
+    class OnlyNumpy:
+        def numpy(self) -> Any:
+            return np.ones(2, dtype="float32")
+
+    class NeedsGradient:
+        shape = (2,)
+
+        def tolist(self) -> list[float]:
+            raise RuntimeError("needs its gradient")
+
+        def numpy(self) -> Any:
+            raise RuntimeError("needs its gradient")
+
+        def detach(self) -> Tensor:
+            return Tensor([0.5, 1.5])
+
+    class Endless:
+        def item(self) -> Endless:
+            return self
+
+    assert to_plain([OnlyItem(), OnlyNumpy(), NeedsGradient()]) == ([0.5, [1.0, 1.0], [0.5, 1.5]], [])
+    assert to_plain([Endless()])[1][0][1] == "repr"
+
+
+def test_a_mock_that_answers_to_every_name_is_described() -> None:
+    plain, tags = to_plain([MagicMock(name="m", spec=["item"])])
+    assert "MagicMock" in plain[0]
+    assert tags[0][1] == "repr"
+
+
+# --- never raises -------------------------------------------------------------------------------------------
+
+
+class Growing(UserDict[str, Any]):
+    """Makes up a new mapping whenever it is asked for what it holds."""
+
+    def __getitem__(self, key: str) -> Any:
+        return Growing({"more": 1})
+
+
+class Rambling:
+    def __repr__(self) -> str:
+        return "\ud800" * 10_000
+
+
+@dataclass
+class Recursive:
+    inner: Any = field(default=None)
+
+
+def recursive_dataclass() -> Recursive:
+    value = Recursive()
+    value.inner = [value]
+    return value
+
+
+def hostile_values() -> list[Any]:
+    """What even a test runner may not look at: made where it is needed."""
+
+    def refuse(self: Any, *arguments: Any) -> Any:
+        raise RuntimeError(*arguments)
+
+    names = "__getattribute__ __repr__ __str__ __hash__ __len__ __iter__ __fspath__ __float__ __bool__ __eq__".split()
+    members = {**dict.fromkeys(names, refuse), "__class__": property(refuse)}
+    refusing = type("Refusing", (), members)
+    metaclass = type("Metaclass", (type,), {**members, "__instancecheck__": refuse, "__subclasscheck__": refuse})
+    refusing_type = metaclass("RefusingType", (), {})
+    return [
+        refusing(),
+        refusing,
+        type.__call__(refusing_type),
+        refusing_type,
+        Growing({"more": 1}),
+        Rambling(),
+        recursive_dataclass(),
+        Decimal("sNaN"),
+        Fraction(10**5000, 3),
+        {10**5000: 1, Unspeakable(): 2},
+        memoryview(b"abc")[::2],
+        type("A", (), {"__module__": 7})(),
+        np.array([Unspeakable(), None], dtype=object),
+    ]
+
+
+def test_a_hostile_object_is_said_somehow() -> None:
+    for value in hostile_values():
+        for each in (value, [value], {"a": {"b": value}}, (value,), nested_around(value, 80)):
+            plain, tags = to_plain(each)
+            text = orjson.dumps([plain, tags])
+            assert len(text) < 200_000
+            from_plain(*orjson.loads(text))
+
+
+def nested_around(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_a_value_of_few_lists_and_endlessly_many_items_is_cut() -> None:
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value, value]
+    plain, tags = to_plain({"name": "a", "fields": {"x": value, "y": 1}})
+    assert plain["name"] == "a"
+    assert plain["fields"]["y"] == 1
+    assert {tag[1] for tag in tags} == {"repr"}
+
+
+def test_a_value_larger_than_the_bound_is_described_and_its_neighbours_stay() -> None:
+    plain, tags = to_plain({"big": [0] * (values.ITEMS_MAX + 1), "small": [1]})
+    assert plain["small"] == [1]
+    assert plain["big"].startswith("[0, 0")
+    assert tags == [[["big"], "repr", "builtins.list"]]
+
+
+def test_near_the_end_of_the_stack_nothing_is_raised() -> None:
+    refused: list[int] = []
+
+    def descend(level: int) -> int:
+        try:
+            deepest = descend(level + 1)
+        except RecursionError:
+            return level
+        try:
+            to_plain({"a": [Decimal(1), Opaque(), nested(100)]})
+        except RecursionError:
+            refused.append(deepest - level)
+        return deepest
+
+    descend(0)
+    assert max(refused, default=0) <= 12
+
+
+def test_a_dict_that_another_thread_changes_is_said_somehow() -> None:
+    shared: dict[Any, Any] = {"a": 1}
+    mapping = UserDict(shared)
+    ordered = OrderedDict(shared)
+    queue = deque([1])
+    stop = threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            for container in (shared, mapping.data, ordered):
+                container[number % 50] = [number]
+                container.pop((number * 7) % 50, None)
+            queue.append(number)
+            if len(queue) > 100:
+                queue.clear()
+
+    thread = threading.Thread(target=change)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(300):
+            orjson.dumps(to_plain({"shared": shared, "rest": [mapping, ordered, queue, shared.values()]}))
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+
+
+def test_an_interrupt_goes_through() -> None:
+    class Interrupting:
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        to_plain([Interrupting()])
+
+
+def test_nothing_is_imported_to_recognise_a_value() -> None:
+    script = (
+        "import sys; from ml_dash.values import to_plain; to_plain([1, {'a': (2,)}, object()]);"
+        "assert not {'numpy', 'pandas', 'torch', 'decimal', 'uuid', 'fractions', 'pathlib'} & set(sys.modules), 1"
+    )
+    subprocess.run([sys.executable, "-S", "-c", script], check=True, timeout=60)
