@@ -35,7 +35,10 @@ from .recovery import Action, Earlier, Tail, Version, decide
 
 
 class Appender:
-    """Appends to the journal in `folder`; keeps account of which events of `writer` are committed and which durable."""
+    """Appends to the journal in `folder`; keeps account of which events of `writer` are committed and which durable.
+
+    `on_sealed` is told the end of each segment that was filled, synced and succeeded here.
+    """
 
     def __init__(
         self,
@@ -44,10 +47,12 @@ class Appender:
         *,
         start: Position | None = None,
         trusted: Callable[[Extent], Position | None] | None = None,
+        on_sealed: Callable[[Position], None] | None = None,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
     ) -> None:
         self._folder = folder
         self._disk = folder.disk
+        self._on_sealed = on_sealed
         self._segment_bytes_max = segment_bytes_max
         self._account = Account(writer)
         self._reader = JournalReader(folder, start, trusted, on_rewind=self._account.forget_from)
@@ -240,6 +245,8 @@ class Appender:
                 self._mark_unsynced(at.segment)
         if not self._is_unsynced(at.segment):
             self._create_segment(at, declared)
+            if self._on_sealed is not None:
+                self._on_sealed(at)
             return
         accepted = self._fence_position(at)
         # From the kernel's memory, as many as are still there; what is missing, each writer has in its spool.

@@ -166,8 +166,9 @@ def save_positions(folder: JournalFolder, trust: Trust, end: Position, damage: I
     vouched = trust.verified(end, damage)
     try:
         status = folder.disk.status(folder.segment_path(end.segment))
+        is_whole = end.fence >= end.offset and all(one.segment != end.segment for one in damage)
         # Where others have appended meanwhile, the last of them vouches.
-        if status is not None and status.size == end.offset and all(each.segment != end.segment for each in damage):
+        if is_whole and status is not None and status.size == end.offset:
             vouched[end.segment] = Vouched(status, end)
         return _save(folder, end.journal, vouched, None)
     except OSError:
