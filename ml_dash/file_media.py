@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from os.path import splitext
+from os import fsync
+from os.path import getsize, splitext
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MissingExtraError
 from .extras import optional
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def write_image(file: BinaryIO, content: Any, target: str, quality: int) -> None
 
 
 def _image(image_module: Any, content: Any, image_format: str) -> Any:
-    numpy = optional("numpy", MEDIA, "saving images")
-    array = _channels_last(numpy, _array(numpy, content))
-    if array.dtype == numpy.uint16 and array.ndim == 2 and image_format in _SIXTEEN_BITS:
+    np = optional("numpy", MEDIA, "saving images")
+    array = _channels_last(np, _array(np, content))
+    if array.dtype == np.uint16 and array.ndim == 2 and image_format in _SIXTEEN_BITS:
         return image_module.fromarray(array)
-    return image_module.fromarray(_pixels(numpy, [array])[0])
+    return image_module.fromarray(_pixels(np, [array])[0])
 
 
 def _opaque(image_module: Any, image: Any) -> Any:
@@ -122,10 +123,10 @@ def close_figure(figure: Any) -> None:
 
 def write_video(path: str, frames: Iterable[Any], fps: float, options: Mapping[str, Any]) -> None:
     """A list or stack of frames to the file at `path`, whose ending says the format."""
-    numpy = optional("numpy", MEDIA, "saving videos")
+    np = optional("numpy", MEDIA, "saving videos")
     if not isinstance(frames, Iterable):
         raise ConfigurationError(f"save_video was given {type(frames).__name__}. Expected a list or an array of frames")
-    arrays = [_channels_last(numpy, _array(numpy, frame)) for frame in frames]
+    arrays = [_channels_last(np, _array(np, frame)) for frame in frames]
     if not arrays:
         raise ConfigurationError("frame_stack is empty. Expected at least one frame")
     shapes = {array.shape for array in arrays}
@@ -133,11 +134,21 @@ def write_video(path: str, frames: Iterable[Any], fps: float, options: Mapping[s
         raise ConfigurationError(f"the frames differ in shape: {sorted(shapes)[:3]}. Expected frames of one shape")
     if not fps > 0:
         raise ConfigurationError(f"fps={fps!r} is not positive")
-    pixels = _pixels(numpy, arrays)
-    if splitext(path)[1] in _ANIMATED_IMAGES:
-        _write_animation(path, pixels, fps, options)
-    else:
-        _write_film(numpy, path, pixels, fps, options)
+    pixels = _pixels(np, arrays)
+    ending = splitext(path)[1]
+    try:
+        if ending in _ANIMATED_IMAGES:
+            _write_animation(path, pixels, fps, options)
+        else:
+            _write_film(path, [_even(np, frame) for frame in pixels], fps, options)
+    except (RuntimeError, ValueError, TypeError, AssertionError, OSError) as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        # An encoder is another process, and says why it failed on stderr alone: a full disk shows here or not at all.
+        _probe_disk(path)
+        raise ConfigurationError(
+            f"this video of {len(pixels)} frames of shape {pixels[0].shape} cannot be written as {ending!r}: {error}"
+        ) from error
 
 
 def _write_animation(path: str, frames: Sequence[numpy.ndarray], fps: float, options: Mapping[str, Any]) -> None:
@@ -145,27 +156,44 @@ def _write_animation(path: str, frames: Sequence[numpy.ndarray], fps: float, opt
     imageio.imwrite(path, list(frames), **{"duration": 1000 / fps, "loop": 0, **options})
 
 
-def _write_film(numpy: Any, path: str, frames: Sequence[numpy.ndarray], fps: float, options: Mapping[str, Any]) -> None:
+def _write_film(path: str, frames: Sequence[numpy.ndarray], fps: float, options: Mapping[str, Any]) -> None:
     imageio = optional("imageio.v2", MEDIA, "saving videos")
-    optional("imageio_ffmpeg", MEDIA, "saving videos")
-    # Codecs want even sizes.  imageio would stretch the picture to multiples of 16; repeating an edge hurts nobody.
+    encoder = optional("imageio_ffmpeg", MEDIA, "saving videos")
     chosen: dict[str, Any] = {"macro_block_size": 2, **options}
     if path.endswith(".webm"):
         chosen.setdefault("codec", "libvpx-vp9")
-    with imageio.get_writer(path, format="FFMPEG", mode="I", fps=fps, **chosen) as writer:
+    with imageio.get_writer(path, format="FFMPEG", mode="I", fps=float(fps), **chosen) as writer:
         for frame in frames:
-            odd = [(0, size % 2) for size in frame.shape[:2]] + [(0, 0)] * (frame.ndim - 2)
-            writer.append_data(numpy.pad(frame, odd, mode="edge"))
+            writer.append_data(frame)
+    # imageio does not look at how the encoder ended.
+    written = encoder.count_frames_and_secs(path)[0] if getsize(path) else 0
+    if written < len(frames):
+        raise ValueError(f"the encoder wrote {written} of {len(frames)} frames; see what it says on stderr")
+
+
+def _even(np: Any, frame: numpy.ndarray) -> numpy.ndarray:
+    """Codecs want even sizes.  imageio would stretch the picture to multiples of 16; repeating an edge hurts nobody."""
+    odd = [(0, size % 2) for size in frame.shape[:2]] + [(0, 0)] * (frame.ndim - 2)
+    even: numpy.ndarray = np.pad(frame, odd, mode="edge")
+    return even
+
+
+def _probe_disk(path: str) -> None:
+    """Raises OSError where the file at `path` cannot grow."""
+    with open(path, "ab") as file:
+        file.write(bytes(1 << 20))
+        file.flush()
+        fsync(file.fileno())
 
 
 # --- arrays -------------------------------------------------------------------------------------------------
 
 
-def _array(numpy: Any, content: Any) -> numpy.ndarray:
+def _array(np: Any, content: Any) -> numpy.ndarray:
     """The values of an array, a tensor (also one on a GPU, also one with a gradient) or a Pillow image."""
     if hasattr(type(content), "detach") and hasattr(type(content), "cpu"):
         content = content.detach().cpu()
-    array: numpy.ndarray = numpy.asarray(content)
+    array: numpy.ndarray = np.asarray(content)
     if array.dtype.kind not in "buif" or 0 in array.shape:
         raise ConfigurationError(
             f"{type(content).__name__} of {array.dtype} with shape {array.shape} is no image. Expected numbers, "
@@ -174,10 +202,10 @@ def _array(numpy: Any, content: Any) -> numpy.ndarray:
     return array
 
 
-def _channels_last(numpy: Any, array: numpy.ndarray) -> numpy.ndarray:
+def _channels_last(np: Any, array: numpy.ndarray) -> numpy.ndarray:
     """Height × width, or with 3 or 4 channels behind them."""
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
-        array = numpy.moveaxis(array, 0, 2)
+        array = np.moveaxis(array, 0, 2)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)):
@@ -187,23 +215,23 @@ def _channels_last(numpy: Any, array: numpy.ndarray) -> numpy.ndarray:
     )
 
 
-def _pixels(numpy: Any, arrays: Sequence[numpy.ndarray]) -> list[numpy.ndarray]:
+def _pixels(np: Any, arrays: Sequence[numpy.ndarray]) -> list[numpy.ndarray]:
     """`uint8`, as the head of this file says; all arrays on one scale."""
-    if all(array.dtype == numpy.uint8 for array in arrays):
-        return [numpy.ascontiguousarray(array) for array in arrays]
+    if all(array.dtype == np.uint8 for array in arrays):
+        return [np.ascontiguousarray(array) for array in arrays]
     if all(array.dtype == bool for array in arrays):
-        return [array.astype(numpy.uint8) * 255 for array in arrays]
-    finite = [array[numpy.isfinite(array)] for array in arrays]
+        return [array.astype(np.uint8) * 255 for array in arrays]
+    finite = [array[np.isfinite(array)] for array in arrays]
     low = min((float(values.min()) for values in finite if values.size), default=0.0)
     high = max((float(values.max()) for values in finite if values.size), default=0.0)
     are_integers = all(array.dtype.kind in "bui" for array in arrays)
     if low >= 0 and high <= (255 if are_integers else 1):
         low, high = 0.0, 255.0 if are_integers else 1.0
     scale = 255 / (high - low) if high > low else 0.0
-    return [_scaled(numpy, array, low, high, scale) for array in arrays]
+    return [_scaled(np, array, low, high, scale) for array in arrays]
 
 
-def _scaled(numpy: Any, array: numpy.ndarray, low: float, high: float, scale: float) -> numpy.ndarray:
-    values = numpy.nan_to_num(array.astype(numpy.float64), nan=low, posinf=high, neginf=low)
-    scaled: numpy.ndarray = numpy.rint((values - low) * scale).astype(numpy.uint8)
+def _scaled(np: Any, array: numpy.ndarray, low: float, high: float, scale: float) -> numpy.ndarray:
+    values = np.nan_to_num(array.astype(np.float64), nan=low, posinf=high, neginf=low)
+    scaled: numpy.ndarray = np.rint((values - low) * scale).astype(np.uint8)
     return scaled
