@@ -8,12 +8,15 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from .wording import to_json
 
+GAP = 2
+LAST_COLUMN_WIDTH_MIN = 12
 STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
 
 
@@ -62,15 +65,27 @@ class Output:
         self.console.print(grid)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[str] = ()) -> None:
-        """Rows for people, or tab-separated lines without a heading, as `cut` and `awk` like them."""
+        """Rows for people, or tab-separated lines without a heading, as `cut` and `awk` like them.
+
+        Where the screen is too narrow columns are left out from the right, and the last that stays may be cut.
+        """
         if self.is_plain:
             for row in rows:
                 sys.stdout.write("\t".join(cell.plain if isinstance(cell, Text) else cell for cell in row) + "\n")
             return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            is_right = column in right
-            table.add_column(column, justify="right" if is_right else "left", no_wrap=is_right, overflow="fold")
-        for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+        widths = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(columns)]
+        kept = len(columns)
+        while kept > 1 and self._room(widths[: kept - 1]) < min(widths[kept - 1], LAST_COLUMN_WIDTH_MIN):
+            kept -= 1
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        for column in columns[:kept]:
+            table.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")
+        for row in cells:
+            row[kept - 1].truncate(max(1, self._room(widths[: kept - 1])), overflow="ellipsis")
+            table.add_row(*row[:kept])
         self.console.print(table)
+
+    def _room(self, widths: Sequence[int]) -> int:
+        """What is left of a line behind columns of these widths; the table's frame takes one at each end."""
+        return self.console.width - 2 - sum(widths) - GAP * len(widths)

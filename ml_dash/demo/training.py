@@ -63,7 +63,7 @@ def batches_an_epoch(image_count: int) -> int:
 
 def points_to_go(image_count: int, scratch: Path) -> int:
     """Points that a training started now will log: all there are, less those before each fold's last saved weights."""
-    epochs = sum(EPOCHS - _saved(scratch, fold)["epoch"] for fold in range(FOLDS))
+    epochs: int = sum(EPOCHS - _saved(scratch, fold)["epoch"] for fold in range(FOLDS))
     return epochs * (batches_an_epoch(image_count) + 1)
 
 

@@ -97,7 +97,8 @@ def test_events_that_follow_end_quietly_when_the_reader_has_enough(recorded: Pat
     os.killpg(process.pid, signal.SIGINT)
     _, complaints = process.communicate(timeout=60)
     assert [text.split("\t")[0] for text in seen] == ["1", "2"]
-    assert complaints == ""
+    # A terminal that shows ^C wants a new line, and click gives it one.
+    assert complaints.strip() == ""
 
 
 def test_verify_is_well_for_an_intact_journal(piped: Piped) -> None:
