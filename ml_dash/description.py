@@ -7,6 +7,7 @@ experiment is not open counts from its next start.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
@@ -95,9 +96,7 @@ class Described:
             return self._given[key]
         state = self._stored_state()
         found = getattr(state, key) if state is not None else None
-        if isinstance(found, tuple):
-            return list(found)
-        return dict(found) if isinstance(found, Mapping) else found
+        return list(found) if isinstance(found, tuple) else deepcopy(found)
 
 
 class BindrNames(list[str]):

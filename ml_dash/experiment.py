@@ -5,20 +5,19 @@ The journal and everything heavy is loaded at the first start, components at the
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from . import environment_variables
-from .decorator import PARAMETERS, decorate, parameter_of
+from .arguments import NORMAL, check_keywords, durability_of, take_deprecated
+from .decorator import ml_dash_experiment
 from .description import Described
 from .errors import ConfigurationError, LockError, StorageError
 from .lifecycle import ExperimentRun, warn
-from .place import DEFAULT_ROOT, Default, OperationMode, Place, find_place
+from .place import DEFAULT_ROOT, OperationMode, Place, find_place
 from .prefix import Prefix
 from .recorder import Recorder, not_started
-from .run import FIELDS, nearest
 
 if TYPE_CHECKING:
     from .files import Files
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
 
-NORMAL = Default("normal")
-DURABILITIES = ("normal", "strict")
-ARGUMENTS = frozenset(
-    "prefix description readme tags bindrs metadata dash_url dash_root durability console".split(),
-)
 _servers_warned_of: set[str] = set()
 
 
@@ -79,18 +73,18 @@ class Experiment(Described):
     ) -> None:
         super().__init__()
         if "remote" in run_fields:
-            remote = _deprecated(run_fields, "remote", "dash_url")
+            remote = take_deprecated(run_fields, "remote", "dash_url")
             dash_url = remote if dash_url is None else dash_url
         if "local_path" in run_fields:
-            local_path = _deprecated(run_fields, "local_path", "dash_root")
+            local_path = take_deprecated(run_fields, "local_path", "dash_root")
             dash_root = local_path if dash_root is DEFAULT_ROOT and local_path is not None else dash_root
-        _check_keywords(run_fields)
+        check_keywords(run_fields)
         if description is not None and readme is not None and description != readme:
             raise ConfigurationError(
                 f"description={description!r:.80} and readme={readme!r:.80} are two words for one thing: give one"
             )
         self._place = find_place(dash_root, dash_url)
-        self._is_strict = _durability(durability) == "strict"
+        self._is_strict = durability_of(durability) == "strict"
         self._commit_interval_s = environment_variables.commit_interval_s()
         self._recorder = Recorder(
             console=bool(console) and environment_variables.console(), disabled=environment_variables.is_disabled()
@@ -98,7 +92,8 @@ class Experiment(Described):
         self._components: dict[str, Any] = {}
         self._durable_seq = 0
         self.run = ExperimentRun(self, prefix=prefix, **run_fields)
-        self.description = description if description is not None else readme
+        words = (description, readme, self.run.readme)
+        self.description = next((each for each in words if each is not None), None)
         self.tags = tags
         self.bindrs = bindrs
         self.metadata = metadata
@@ -215,6 +210,8 @@ class Experiment(Described):
         state = self._stored_state()
         if state is None or state.created_us is None or state.time_us is None:
             return None
+        from copy import deepcopy
+
         from .clock import to_datetime
 
         return {
@@ -227,7 +224,7 @@ class Experiment(Described):
             "description": state.description,
             "tags": list(state.tags),
             "bindrs": list(state.bindrs),
-            "metadata": state.metadata,
+            "metadata": deepcopy(state.metadata),
             "createdAt": to_datetime(state.created_us).isoformat(),
             "updatedAt": to_datetime(state.time_us).isoformat(),
         }
@@ -292,36 +289,27 @@ class Experiment(Described):
                 "when the experiment is opened next"
             )
 
+    # -- as an object --------------------------------------------------------------------------------------------
+
     def __repr__(self) -> str:
         return f"<Experiment {self.run!r} in {self._place.root}>"
 
+    def __copy__(self) -> Experiment:
+        return self
 
-def ml_dash_experiment(
-    prefix: str | None = None, **arguments: Any
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: each call of the function is a session of `Experiment(prefix, **arguments)`.
+    def __deepcopy__(self, _: object) -> Experiment:
+        """Itself: a copied configuration still means this experiment."""
+        return self
 
-        @ml_dash_experiment(prefix="alice/mnist/baseline")
-        def train(experiment, epochs): ...
-
-    The function gets the experiment as keyword `experiment` (or `exp`); what it returns or raises comes through.  It
-    may be a method, `async def`, or a generator.  Raises TypeError where it has no such parameter.
-    """
-    if prefix is not None and not isinstance(prefix, str):
-        raise ConfigurationError(
-            f"ml_dash_experiment got {prefix!r:.200} as its prefix: expected a str. Write `@ml_dash_experiment()` or "
-            "`@ml_dash_experiment(prefix=…)` above the function"
-        )
-
-    def decorate_with_experiment(function: Callable[..., Any]) -> Callable[..., Any]:
-        if callable(function) and parameter_of(function) is None:
-            raise TypeError(
-                f"{getattr(function, '__name__', function)!s} has no parameter for the experiment: expected one called "
-                f"{' or '.join(map(repr, PARAMETERS))}"
-            )
-        return decorate(function, lambda: Experiment(prefix, **arguments).run)
-
-    return decorate_with_experiment
+    def __reduce__(self) -> tuple[Callable[..., Experiment], tuple[str, dict[str, Any]]]:
+        """In another process, such as a spawned worker, it is the same experiment, not started there."""
+        arguments = {
+            "dash_root": None if self.mode is OperationMode.REMOTE else str(self._place.root),
+            "dash_url": self._place.url,
+            "durability": "strict" if self._is_strict else "normal",
+            "console": self._recorder.console,
+        }
+        return _unpickled, (self.prefix, arguments)
 
 
 # --- components ---------------------------------------------------------------------------------------------
@@ -366,30 +354,8 @@ _COMPONENTS: Mapping[str, Callable[[Recorder], Any]] = {
 }
 
 
-# --- arguments ----------------------------------------------------------------------------------------------
-
-
-def _check_keywords(run_fields: Mapping[str, Any]) -> None:
-    for name in run_fields:
-        if name not in FIELDS:
-            known = FIELDS | ARGUMENTS
-            raise TypeError(
-                f"Experiment has no argument {name!r}.{nearest(name, known)} It has {', '.join(sorted(known))}"
-            )
-
-
-def _deprecated(given: dict[str, Any], old: str, new: str) -> Any:
-    """Takes out the value of an argument that goes by another name now."""
-    warnings.warn(f"Experiment({old}=…) is deprecated: write {new}=…", DeprecationWarning, stacklevel=3)
-    return given.pop(old)
-
-
-def _durability(durability: object) -> str:
-    if durability is NORMAL:
-        return environment_variables.durability()
-    if durability not in DURABILITIES:
-        raise ConfigurationError(f"durability={durability!r:.80} is unknown: expected 'normal' or 'strict'")
-    return str(durability)
+def _unpickled(prefix: str, arguments: dict[str, Any]) -> Experiment:
+    return Experiment(prefix, **arguments)
 
 
 def _say_that_nothing_is_shipped(server: str, place: Place) -> None:

@@ -50,6 +50,7 @@ class ExperimentRun(RUN):
         self._changing = threading.RLock()
         self._prefix: Prefix | None = None
         self._ended: str | None = None
+        self._exception_before: BaseException | None = None
         self._blocks = 0
 
     # -- beginning and end ---------------------------------------------------------------------------------------
@@ -65,6 +66,7 @@ class ExperimentRun(RUN):
                 self._prefix = self.parsed_prefix()
                 self._experiment._open(self._prefix)
                 self._ended = None
+                self._exception_before = _uncaught_exception()
                 _open_runs.add(self)
         return self._experiment
 
@@ -211,21 +213,24 @@ def _reason_and_error(event_type: str, error: BaseException | str | None) -> dic
 
 
 def _uncaught_exception() -> BaseException | None:
-    """What ended the interpreter.  Python keeps it for debuggers; a prompt keeps one there that has ended nothing."""
-    if hasattr(sys, "ps1"):
-        return None
+    """The last that Python has shown, which is what ended the interpreter; at a prompt it has ended nothing."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    return error if isinstance(error, BaseException) else None
+    return error if isinstance(error, BaseException) and not hasattr(sys, "ps1") else None
 
 
 def _close_open_runs() -> None:
     """Rule 4."""
     error = _uncaught_exception()
     for run in list(_open_runs):
+        has_failed = error is not None and error is not run._exception_before
         try:
-            run._end(RUN_COMPLETED if error is None else RUN_FAILED, error)
+            run._end(RUN_FAILED if has_failed else RUN_COMPLETED, error)
         except MlDashError as problem:
             warn(f"the end of {run.prefix} could not be recorded: {problem}")
+    from .session import end_unwritten
+
+    for still in end_unwritten():
+        warn(f"some of what was recorded last could not be written: {still}")
 
 
 def _renew_locks_in_child() -> None:

@@ -7,7 +7,8 @@ environment (`ML_DASH_USER`, `ML_DASH_PREFIX`, `ML_DASH_API_URL`), what is built
     user owner        who runs it (one value under two names); the login name unless set
     project           `scratch` unless set
     prefix            a template of the prefix
-    name              the experiment's; unless set, the last part of the prefix that was set before
+    name              the experiment's, which takes the place of `job_name` in the default prefix; unless set, the last
+                      part of the prefix that was set before
     entry             the user's script, or a folder; found from the running program unless set
     project_root      what `path_stem` is relative to; `find_project_root(entry)` unless set
     path_stem         the script without suffix, relative to `project_root`
@@ -178,12 +179,18 @@ def _default_prefix(run: Any) -> str:
     given = environment_variables.text("ML_DASH_PREFIX")
     if given is not None:
         return given
-    project: str = run._value("project") if isinstance(run, RUN) else run.project
+    project, name = str(_raw(run, "project")), _raw(run, "name")
     if project == "scratch":
         project = "{user}/scratch"
     elif "/" not in project:
         project = "{user}/{project}"
-    return project + "/{now:%Y/%m-%d}/{path_stem}/{job_name}"
+    job = "{job_name}" if name is None else "{name}"
+    return project + "/{now:%Y/%m-%d}/{path_stem}/" + job
+
+
+def _raw(run: Any, field: str) -> Any:
+    """A field of an instance or of the class, templates not replaced."""
+    return run._value(field) if isinstance(run, RUN) else getattr(run, field)
 
 
 def _default_path_stem(run: Any) -> str:

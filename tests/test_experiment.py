@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
+import pickle
 import re
 import subprocess
 import sys
@@ -326,6 +328,27 @@ def test_disabled_accepts_everything_and_records_nothing(dash: Path, monkeypatch
     with Experiment("alice/ml/other").run:
         pass
     assert [path.name for path in (dash / "alice/ml").iterdir()] == ["run"]
+
+
+# --- as an object -------------------------------------------------------------------------------------------
+
+
+def test_a_copied_configuration_still_means_this_experiment() -> None:
+    experiment = Experiment(PREFIX)
+    assert copy.deepcopy({"experiment": experiment})["experiment"] is experiment
+    assert copy.copy(experiment) is experiment
+
+
+def test_in_another_process_it_is_the_same_experiment_not_started(dash: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Experiment("{user}/ml/{EXP.id}", user="alice", console=False).run as experiment:
+        twin = pickle.loads(pickle.dumps(experiment))
+        assert (twin.prefix, twin.mode) == (experiment.prefix, experiment.mode)
+        with pytest.raises(RuntimeError, match="not started"):
+            twin.params.set(lr=1)
+        with twin.run:
+            twin.params.set(lr=1)
+    assert len(stored(dash, experiment.prefix).sessions) == 2
+    assert experiment.status == twin.status == "COMPLETED"
 
 
 # --- decorators ---------------------------------------------------------------------------------------------

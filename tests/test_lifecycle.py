@@ -368,6 +368,12 @@ CASES = {
         "ZeroDivisionError",
     ),
     "an exception that was caught": (f"{START}try:\n    1 / 0\nexcept ZeroDivisionError: pass", 0, "COMPLETED", None),
+    "an exception shown before the start": (
+        f"import sys, code\ncode.InteractiveInterpreter().runcode(compile('1 / 0', 'cell', 'exec'))\n{START}",
+        0,
+        "COMPLETED",
+        None,
+    ),
     "an error at a prompt": (f"{START}import sys; sys.ps1 = '>>> '\nsys.last_value = KeyError()", 0, "COMPLETED", None),
     "an exception in a block": (f"{BLOCK}1 / 0", 1, "FAILED", "ZeroDivisionError"),
     "sys.exit(0) in a block": (f"{BLOCK}import sys; sys.exit(0)", 0, "COMPLETED", None),

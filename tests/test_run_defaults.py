@@ -106,6 +106,17 @@ def test_the_default_prefix_says_who_when_which_script_and_which_job() -> None:
     assert run.prefix == run.prefix
 
 
+def test_a_name_takes_the_place_of_the_job_name() -> None:
+    run = RUN(user="alice", name="baseline", now=datetime(2026, 2, 3), entry="/repo/train.py", project_root="/repo")
+    assert run.prefix == "alice/scratch/2026/02-03/train/baseline"
+
+
+def test_a_readme_of_run_describes_every_experiment_that_has_no_other() -> None:
+    RUN.readme = "about this sweep"
+    assert Experiment("a/b").description == "about this sweep"
+    assert Experiment("a/b", readme="own").description == "own"
+
+
 @pytest.mark.parametrize(("project", "head"), [("vision", "alice/vision/"), ("{user}/deep", "alice/deep/")])
 def test_a_project_takes_the_place_of_scratch(project: str, head: str) -> None:
     assert RUN(user="alice", project=project, entry="/repo/a.py", project_root="/repo").prefix.startswith(head)
