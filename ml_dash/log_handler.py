@@ -58,7 +58,7 @@ class LogHandler(logging.Handler):
 
 
 def _is_own(record: logging.LogRecord) -> bool:
-    return record.name.partition(".")[0] in _OWN_LOGGERS or str(record.threadName).startswith(_OWN_THREADS)
+    return str(record.name).partition(".")[0] in _OWN_LOGGERS or str(record.threadName).startswith(_OWN_THREADS)
 
 
 def _level_of(record: logging.LogRecord) -> str:
