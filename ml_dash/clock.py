@@ -10,6 +10,8 @@ import time
 from datetime import datetime, timezone
 
 monotonic_s = time.monotonic
+sleep_s = time.sleep
+now_ns = time.time_ns
 
 
 def now_us() -> int:

@@ -9,30 +9,39 @@ or a run of events of one shape, as columns:
     {"type": …, "name": …, "n": …, "at": …, "t": …, "columns": {…}}    and "tags" for what JSON cannot say
 
  1. `t` is microseconds relative to the commit's time; in columns, a column (`columns.py`) of them.
- 2. `at` gives the positions of the run's events in the commit, from 0: an integer when they follow each other, else a column.
-    Single events take the positions that are left, in order.  Positions are dense.
- 3. With the member `name` (a string or null), event i has the payload `{"name": name, "fields": {key: columns[key][i]}}`;
-    without it the payload is `{key: columns[key][i]}`.
- 4. Tags of a run have paths `[key, i, …]`.
+ 2. `at` gives the positions of the run's `n` events in the commit, from 0: an integer when they follow each other, else
+    a column.  Single events take the positions that are left, in order.  Positions are dense.
+ 3. Event i has the fields `{key: columns[key][i]}`.  With the member `name` (a string or null) its payload is
+    `{"name": name, "fields": fields}`, without it the payload is the fields.
+ 4. Tags of a run have paths `[key, i, …]`, those of one event begin at its payload.
  5. Events of the same type and name stand in order, also across blocks; a type that is not columnar is a barrier: no
     block holds events from both sides of it.  So blocks may be folded one after the other.
+ 6. Blocks stand in the order of their first events.
+ 7. A commit holds at least one event and at most EVENTS_MAX.
+
+Members may stand in any order; further ones are ignored.
 
 Pure: no I/O.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from operator import itemgetter, lt
 from typing import Any
 
 import orjson
 
-from .columns import Column, decode_column, encode_column, last_value
+from .columns import Column, decode_column, encode_column, encode_integers, last_value
 from .events import COLUMNAR_TYPES, STREAM_TYPES, Event
-from .rows import NON_FINITE, Row, Shape, define, tags_of, time_of
-from .values import Tag, from_plain
+from .rows import NON_FINITE, Row, Shape, tags_of, time_of
+from .values import Tag, from_plain, to_plain
+
+EVENTS_MAX = 1 << 20
+"""A count is believed up to here: what cannot be a commit of ours must not make a reader reserve memory."""
 
 
 class CodecError(ValueError):
@@ -43,7 +52,8 @@ class CodecError(ValueError):
 class Block:
     """One or more events of one commit: a single event has `data`, a run has `columns`.
 
-    `positions` are those in the commit, ascending.
+    `positions` are those in the commit, ascending.  Columns are decoded when they are asked for: CodecError is raised
+    then where they are not what they should be.
     """
 
     type: str
@@ -66,20 +76,30 @@ class Block:
 
     def column(self, key: str) -> Column:
         """One field of a run, `count` values, with everything back that JSON cannot say."""
-        values = decode_column(self._columns[key], self.count)
-        tags = [[tag[0][1:], *tag[1:]] for tag in self._tags if tag[0][0] == key]
-        if tags:
-            restored: list[Any] = from_plain(list(values), tags)  # type: ignore[assignment]
-            return restored
-        return values
+        column = self._columns[key]
+        try:
+            values = decode_column(column, self.count)
+            tags = [[tag[0][1:], *tag[1:]] for tag in self._tags if tag[0][0] == key] if self._tags else None
+            if tags:
+                restored: list[Any] = from_plain(list(values), tags)
+                return restored
+            return values
+        except ValueError as error:
+            raise CodecError(f"column {key!r:.100} of {self.count} events cannot be decoded: {error}") from error
 
     def times_us(self, commit_time_us: int) -> list[int]:
         """When each event happened, in microseconds since 1970."""
-        return [commit_time_us + offset for offset in decode_column(self._times, self.count)]
+        try:
+            return [commit_time_us + offset for offset in _integers(self._times, self.count)]
+        except ValueError as error:
+            raise CodecError(f"the times of {self.count} events cannot be decoded: {error}") from error
 
     def last_time_us(self, commit_time_us: int) -> int:
         """When the last event happened."""
-        offset: int = last_value(self._times, self.count)
+        try:
+            [offset] = _integers([last_value(self._times, self.count)], 1)
+        except ValueError as error:
+            raise CodecError(f"the times of {self.count} events cannot be decoded: {error}") from error
         return commit_time_us + offset
 
     def payloads(self) -> Iterator[dict[str, Any]]:
@@ -89,27 +109,36 @@ class Block:
             return
         shape = Shape(self.type, self.named, self.name, self.keys)
         if not self._columns:
-            yield from (shape.payload([]) for _ in self.positions)
+            yield from (shape.payload(()) for _ in self.positions)
         for values in zip(*map(self.column, self._columns), strict=True):
-            yield shape.payload(list(values))
+            yield shape.payload(values)
 
     def before(self, position: int) -> Block | None:
         """The part of this block that stands before a position of the commit; None if nothing does."""
-        kept = sum(1 for own in self.positions if own < position)
+        kept = bisect_left(self.positions, position)
         if kept == self.count:
             return self
         if kept == 0:
             return None
-        return Block(
-            self.type,
-            self.positions[:kept],
-            None,
-            self.named,
-            self.name,
-            list(decode_column(self._times, self.count)[:kept]),
-            {key: list(decode_column(column, self.count)[:kept]) for key, column in self._columns.items()},
-            [tag for tag in self._tags if tag[0][1] < kept],
-        )
+        try:
+            times = list(_integers(self._times, self.count)[:kept])
+            columns = {key: list(decode_column(column, self.count)[:kept]) for key, column in self._columns.items()}
+        except ValueError as error:
+            raise CodecError(f"a run of {self.count} events cannot be decoded: {error}") from error
+        tags = [tag for tag in self._tags if tag[0][1] < kept]
+        return Block(self.type, self.positions[:kept], None, self.named, self.name, times, columns, tags)
+
+
+# -- encoding ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Run:
+    """Rows of one shape, all of kind 2, as they come."""
+
+    shape: Shape
+    positions: list[int]
+    rows: list[Row]
 
 
 class _Encoder:
@@ -118,59 +147,82 @@ class _Encoder:
     def __init__(self, shapes: dict[int, Shape], base_us: int) -> None:
         self._shapes = shapes
         self._base_us = base_us
-        self._open: dict[tuple[str, str | None], tuple[Shape, list[int], list[Row]]] = {}
-        self._blocks: list[dict[str, Any]] = []
-        self._singles: list[tuple[int, dict[str, Any]]] = []
-        self._position = 0
+        self._runs: dict[int, _Run] = {}
+        self._numbers: dict[tuple[str, str | None], int] = {}
+        self._blocks: list[tuple[int, dict[str, Any]]] = []
 
-    def add(self, row: Row) -> None:
-        kind = row[2]
+    def blocks(self, rows: list[Row]) -> list[dict[str, Any]]:
+        runs = self._runs
+        for position, row in enumerate(rows):
+            run = runs.get(row[1])
+            if run is None:
+                self._add(position, row)
+            else:
+                run.positions.append(position)
+                run.rows.append(row)
+        self._close_all()
+        self._blocks.sort(key=itemgetter(0))
+        return [block for _, block in self._blocks]
+
+    def _add(self, position: int, row: Row) -> None:
+        kind = row[1]
         if isinstance(kind, str):
-            self._add_event(row)
-        elif kind < 0:
-            values = row[4:]
-            for index, name in row[3].items():
-                values[int(index)] = NON_FINITE[name]
-            self._add_stream(self._shapes[-1 - kind], time_of(row), values)
-        else:
-            self._add_stream(self._shapes[kind], time_of(row), row[3:])
-        self._position += 1
+            self._add_event(position, row)
+            return
+        if kind < 0:
+            kind, row = -1 - kind, _with_non_finite(row)
+        run = self._runs.get(kind)
+        if run is None:
+            shape = self._shapes[kind]
+            self._close(shape.type, shape.name)
+            self._numbers[shape.type, shape.name] = kind
+            run = self._runs[kind] = _Run(shape, [], [])
+        run.positions.append(position)
+        run.rows.append(row)
 
-    def _add_stream(self, shape: Shape, time_us: int, values: Row) -> None:
-        stream = shape.type, shape.name
-        run = self._open.get(stream)
-        if run is None or run[0] is not shape:
-            self._close(stream)
-            run = self._open[stream] = (shape, [], [])
-        run[1].append(self._position)
-        run[2].append([time_us, *values])
-
-    def _add_event(self, row: Row) -> None:
-        event_type, data, tags = row[2], row[3], tags_of(row)
-        if event_type in COLUMNAR_TYPES:
-            self._close((event_type, data["name"] if event_type in STREAM_TYPES else None))
+    def _add_event(self, position: int, row: Row) -> None:
+        event_type, data, tags = row[1], row[2], tags_of(row)
+        if event_type in STREAM_TYPES:
+            self._close(event_type, data["name"])
+        elif event_type in COLUMNAR_TYPES:
+            self._close(event_type, None)
         else:
-            self.close_all()
+            self._close_all()
         event = {"type": event_type, "t": time_of(row) - self._base_us, "data": data}
         if tags:
             event["tags"] = tags
-        self._blocks.append(event)
+        self._blocks.append((position, event))
 
-    def _close(self, stream: tuple[str, str | None]) -> None:
-        run = self._open.pop(stream, None)
-        if run is None:
+    def _close(self, event_type: str, name: str | None) -> None:
+        number = self._numbers.pop((event_type, name), None)
+        if number is None:
             return
-        shape, positions, rows = run
-        times, *columns = zip(*rows, strict=True)
-        self._blocks.append(encode_run(shape, positions, times, columns, self._base_us))
+        run = self._runs.pop(number)
+        times_ns, _, *columns = zip(*run.rows, strict=True)
+        times = [time_ns // 1000 for time_ns in times_ns]
+        block = encode_run(run.shape, run.positions, times, columns, self._base_us)
+        self._blocks.append((run.positions[0], block))
 
-    def close_all(self) -> None:
-        for stream in list(self._open):
-            self._close(stream)
+    def _close_all(self) -> None:
+        for event_type, name in list(self._numbers):
+            self._close(event_type, name)
 
-    def blocks(self) -> list[dict[str, Any]]:
-        self.close_all()
-        return self._blocks
+
+def _with_non_finite(row: Row) -> Row:
+    """The row of kind 2 that a row of kind 3 stands for."""
+    values = row[3:]
+    for index, name in row[2].items():
+        values[int(index)] = NON_FINITE[name]
+    return [row[0], -1 - row[1], *values]
+
+
+def _as_event(row: Row, shapes: dict[int, Shape]) -> Row:
+    """The row of kind 4 that says the same, no deeper than values.py allows."""
+    if isinstance(row[1], str):
+        return row
+    time_ns, number, *values = row if row[1] >= 0 else _with_non_finite(row)
+    shape = shapes[number]
+    return [time_ns, shape.type, *to_plain(shape.payload(values))]
 
 
 def encode_run(
@@ -188,91 +240,129 @@ def encode_run(
         if isinstance(column, list):
             for index, value in enumerate(column):
                 if type(value) is float and not isfinite(value):
-                    tags.append(
-                        [
-                            [key, index],
-                            next(kind for kind, same in NON_FINITE.items() if repr(same) == repr(value)),
-                        ]
-                    )
+                    tags.append([[key, index], repr(value)])
                     column[index] = None
         encoded[key] = column
     if len(positions) == 1:
-        fields = {key: column[0] for key, column in encoded.items()}
-        data = {"name": shape.name, "fields": fields} if shape.named else fields
+        data = shape.payload([column[0] for column in encoded.values()])
         event: dict[str, Any] = {"type": shape.type, "t": times[0] - base_us, "data": data}
         if tags:
-            root = ["fields"] if shape.named else []
-            event["tags"] = [[[*root, path[0]], kind] for path, kind in tags]
+            event["tags"] = [[shape.path(path[0]), kind] for path, kind in tags]
         return event
     block: dict[str, Any] = {"type": shape.type}
     if shape.named:
         block["name"] = shape.name
     block["n"] = len(positions)
     contiguous = positions[-1] - positions[0] + 1 == len(positions)
-    block["at"] = positions[0] if contiguous else encode_column(positions)
-    block["t"] = encode_column([time_us - base_us for time_us in times])
+    block["at"] = positions[0] if contiguous else encode_integers(positions)
+    block["t"] = encode_integers(times, base_us)
     block["columns"] = encoded
     if tags:
         block["tags"] = tags
     return block
 
 
-def split_definitions(rows: list[Row], shapes: dict[int, Shape]) -> list[Row]:
-    """The events among `rows`; definitions go into `shapes`."""
-    events = []
-    for row in rows:
-        if row[1] is None:
-            number, shape = define(row)
-            shapes[number] = shape
-        else:
-            events.append(row)
-    return events
-
-
 def encode_events(rows: list[Row], shapes: dict[int, Shape], base_us: int) -> bytes:
     """The JSON array of blocks for rows (definitions taken out), in order; times become relative to `base_us`."""
-    kinds = {row[2] for row in rows}
-    if len(kinds) == 1 and type(kind := rows[0][2]) is int and kind >= 0:
+    if not 0 < len(rows) <= EVENTS_MAX:
+        raise ValueError(f"a commit holds between 1 and {EVENTS_MAX} events, not {len(rows)}")
+    kinds = {row[1] for row in rows}
+    if len(kinds) == 1 and type(kind := rows[0][1]) is int and kind >= 0:
         # What a tight loop writes: one stream, nothing odd.  Transposing it in C is what makes the committer cheap.
-        _, times, _, *columns = zip(*rows, strict=True)
-        return orjson.dumps([encode_run(shapes[kind], range(len(rows)), times, columns, base_us)])
-    encoder = _Encoder(shapes, base_us)
-    for row in rows:
-        encoder.add(row)
-    return orjson.dumps(encoder.blocks())
+        times_ns, _, *columns = zip(*rows, strict=True)
+        times = [time_ns // 1000 for time_ns in times_ns]
+        blocks = [encode_run(shapes[kind], range(len(rows)), times, columns, base_us)]
+    else:
+        blocks = _Encoder(shapes, base_us).blocks(rows)
+    try:
+        return orjson.dumps(blocks)
+    except TypeError:
+        # A value that a row could just hold lies too deep for orjson inside a block.
+        return orjson.dumps(_Encoder(shapes, base_us).blocks([_as_event(row, shapes) for row in rows]))
+
+
+# -- decoding ----------------------------------------------------------------------------------------------------
 
 
 def decode_events(data: bytes, count: int) -> list[Block]:
     """The blocks of a commit's `events`.  Raises CodecError when they are not `count` events, or not events."""
     try:
+        if not 0 < count <= EVENTS_MAX:
+            raise ValueError(f"a commit holds between 1 and {EVENTS_MAX} events")
         blocks = orjson.loads(data)
-        runs = [_run_positions(block) for block in blocks]
-        free = iter(range(count))
-        if None in runs and len(runs) > 1:
-            taken = {position for positions in runs if positions is not None for position in positions}
-            free = iter([position for position in free if position not in taken])
-        decoded = [_decode_block(block, positions, free) for block, positions in zip(blocks, runs, strict=True)]
-    except (ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
+        runs = [_run_positions(block, count) for block in blocks]
+        free = _free_positions(runs, count)
+        decoded = [
+            _decode_event(block, next(free)) if positions is None else _decode_run(block, positions)
+            for block, positions in zip(blocks, runs, strict=True)
+        ]
+        firsts = [block.positions[0] for block in decoded]
+        if firsts != sorted(firsts):
+            raise ValueError("blocks do not stand in the order of their first events")
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CodecError(f"a commit of {count} events cannot be decoded: {error!r}") from error
-    if sum(block.count for block in decoded) != count:
-        raise CodecError(f"a commit of {count} events holds {sum(block.count for block in decoded)}")
     return decoded
 
 
-def _run_positions(block: dict[str, Any]) -> Sequence[int] | None:
+def _run_positions(block: dict[str, Any], count: int) -> Sequence[int] | None:
     if "columns" not in block:
         return None
-    at, count = block["at"], block["n"]
-    return range(at, at + count) if isinstance(at, int) else decode_column(at, count)
+    at, own_count = block["at"], block["n"]
+    if type(own_count) is not int or not 0 < own_count <= count:
+        raise ValueError(f"a run of {own_count!r:.100} events in a commit of {count}")
+    if type(at) is int:
+        positions: Sequence[int] = range(at, at + own_count)
+    else:
+        positions = _integers(at, own_count)
+        ascends = positions.step > 0 if isinstance(positions, range) else all(map(lt, positions, positions[1:]))
+        if not ascends:
+            raise ValueError("the positions of a run do not ascend")
+    if positions[0] < 0 or positions[-1] >= count:
+        raise ValueError(f"position {positions[-1]} in a commit of {count} events")
+    return positions
 
 
-def _decode_block(block: dict[str, Any], positions: Sequence[int] | None, free: Iterator[int]) -> Block:
-    tags = block.get("tags") or []
-    if positions is None:
-        data = block["data"]
-        data = from_plain(data, tags) if tags else data
-        return Block(block["type"], (next(free),), data, False, None, [block["t"]], {}, [])
-    return Block(block["type"], positions, None, "name" in block, block.get("name"), block["t"], block["columns"], tags)
+def _free_positions(runs: list[Sequence[int] | None], count: int) -> Iterator[int]:
+    """The positions of the single events.  Raises ValueError unless each position is taken once."""
+    in_runs = sum(len(positions) for positions in runs if positions is not None)
+    if in_runs + runs.count(None) != count:
+        raise ValueError(f"it holds {in_runs + runs.count(None)}")
+    if in_runs == 0 or in_runs == count == len(runs[0] or ()):
+        return iter(range(count))
+    taken = set().union(*(positions for positions in runs if positions is not None))
+    if len(taken) != in_runs:
+        raise ValueError("two runs hold the same position")
+    return iter([position for position in range(count) if position not in taken] if None in runs else ())
+
+
+def _decode_event(block: dict[str, Any], position: int) -> Block:
+    tags, data = block.get("tags"), block["data"]
+    if tags:
+        data = from_plain(data, tags)
+    if type(block["type"]) is not str or type(data) is not dict or type(block["t"]) is not int:
+        raise ValueError("an event is not of the form that events have")
+    return Block(block["type"], (position,), data, False, None, [block["t"]], {}, [])
+
+
+def _decode_run(block: dict[str, Any], positions: Sequence[int]) -> Block:
+    tags, columns, name = block.get("tags") or [], block["columns"], block.get("name")
+    if type(block["type"]) is not str or type(columns) is not dict or not (name is None or type(name) is str):
+        raise ValueError("a run is not of the form that runs have")
+    for (key, index, *_), *_ in tags:
+        if key not in columns or type(index) is not int or not 0 <= index < len(positions):
+            raise ValueError(f"no value stands where tag {key!r:.100}, {index!r:.100} is")
+    return Block(block["type"], positions, None, "name" in block, name, block["t"], columns, tags)
+
+
+def _integers(column: Any, count: int) -> Sequence[int]:
+    """A column that may hold integers only."""
+    values = decode_column(column, count)
+    if isinstance(values, list):
+        if set(map(type, values)) != {int}:
+            raise ValueError("a column of integers holds something else")
+    elif not isinstance(values, range) and values.typecode in "fd":  # type: ignore[attr-defined]
+        raise ValueError("a column of integers holds floats")
+    return values
 
 
 def events_of(blocks: list[Block], first: int, time_us: int, writer: str, session: str) -> list[Event]:

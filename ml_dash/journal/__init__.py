@@ -9,7 +9,11 @@ folder      where things stand in an experiment's folder
 survey      all segments of a journal, read and judged
 reader      commits in order, from any position, also while others write
 appender    the end of the journal, under its lock: catch up, append, seal, sync
+alarm       one loud warning for what goes wrong behind recording calls
+spool_file  one file that any thread adds rows to, without a lock
+spool_files where spool files come from and go to
 spool       what a writer has accepted and not yet committed
+spool_cursor  how far the committer has taken the events of a spool
 drain       commits what dead writers had accepted
 committer   the one thread of a process that moves events from spool to journal
 writer      what an open experiment holds: record, flush, close; survives fork

@@ -3,24 +3,30 @@
 A cycle: take rows, make commits of them, append them all under the journal's lock; about once a second, and whenever
 somebody asks, sync the journal and give the spool's files back.
 
- 1. Rows are turned into commits before the lock is taken, so that many writers encode in parallel and only write in turn.
- 2. Work is done in bursts that are short as long as little waits, because training shares the interpreter's lock: a
+ 1. Whatever touches the journal happens in this thread.  Who needs it done now asks and waits, so a signal handler that
+    flushes in the midst of a flush is one more who waits, and an interrupted flush leaves nothing half done.
+ 2. Rows are turned into commits before the lock is taken, so many writers encode in parallel and only write in turn.
+ 3. Work is done in bursts that are short as long as little waits, because training shares the interpreter's lock: a
     burst grows with the backlog, so that a tight loop cannot outrun the committer for ever.
- 3. A failure never reaches the training thread: events stay in the spool, one warning says so, and the cycle is tried
+ 4. A failure never reaches the training thread: events stay in the spool, one warning says so, and the cycle is tried
     again with growing pauses until it succeeds.  With `durability="strict"` the next recording call raises.
- 4. A thread that finds nothing to do sleeps until the next row wakes it.
+ 5. A thread that finds nothing to do sleeps until the next row wakes it.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
-from threading import Event, Lock, Thread
+from errno import EIO
+from threading import Lock, Thread, get_ident
 
 from ..clock import monotonic_s, now_us
 from ..codec import encode_events
-from ..errors import JournalCorruptError, LockError, MlDashError, StorageError
-from .appender import Appender, Batch
+from ..errors import MlDashError, StorageError
+from .alarm import Alarm
+from .appender import Appender
+from .batch import Batch
 from .spool import Spool
 
 COMMIT_INTERVAL_S = 0.1
@@ -28,13 +34,42 @@ SYNC_INTERVAL_S = 1.0
 RETRY_INTERVAL_S_MAX = 5.0
 BURST_BYTES_MIN = 16 * 1024
 BURST_BYTES_MAX = 512 * 1024
-BURSTS_PER_APPEND_MAX = 32
+BURSTS_PER_APPEND_MAX = 8
+BACKLOG_BYTES_CALM = 1024 * 1024
+"""More than this waiting, and the next cycle begins without a pause."""
+AHEAD_BYTES_MIN = 128 * 1024
+LOOK_INTERVAL_S = 1.0
 
-Failure = (OSError, LockError, StorageError)
+
+class _Bell:
+    """Wakes one thread.  A lock, not an Event: ringing is one call, so a signal handler may ring amid ringing."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:
+            return  # it rings already
+
+    def wait(self, timeout_s: float = -1) -> bool:
+        return self._lock.acquire(timeout=timeout_s)
+
+
+class _Request:
+    """What somebody waits for."""
+
+    def __init__(self, *, sync: bool, is_last: bool) -> None:
+        self.sync = sync
+        self.is_last = is_last
+        self.error: MlDashError | None = None
+        self.done = _Bell()
 
 
 class Committer:
-    """`start()` it, then `flush()` whenever it has to be durable now; `stop()` ends the thread."""
+    """`start()` it, then `flush()` whenever it has to be durable now; `finish()` flushes and ends the thread."""
 
     def __init__(
         self,
@@ -43,6 +78,7 @@ class Committer:
         writer: str,
         session: str,
         *,
+        alarm: Alarm,
         drain: Callable[[], object],
         is_strict: bool,
         interval_s: float = COMMIT_INTERVAL_S,
@@ -51,157 +87,211 @@ class Committer:
         self._appender = appender
         self._writer = writer
         self._session = session
+        self._alarm = alarm
         self._drain = drain
         self._is_strict = is_strict
         self._interval_s = interval_s
-        self._cycle = Lock()
-        self._wake = Event()
-        self._stopping = False
+        self._bell = _Bell()
+        self._requests: deque[_Request] = deque()
+        self._is_over = False
         self._synced_s = monotonic_s()
         self._failures = 0
-        self._has_warned = False
-        self._trouble: Exception | None = None
+        self._last_taken_bytes = 0
         self._thread = Thread(target=self._run, name=f"ml-dash committer {writer}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Raises StorageError where the process can have no further thread; events stay in the spool then."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise StorageError(
+                f"events cannot be committed, because no thread can be started: {error}. They are kept in the spool, "
+                "and whoever opens the experiment next commits them"
+            ) from error
 
     def wake(self) -> None:
         """Called by a recording call that found this thread asleep."""
         self._spool.is_committer_asleep = False
-        self._wake.set()
+        self._bell.ring()
 
     def commit(self) -> None:
         """Everything recorded before this call stands in the journal when it returns, for every reader to see.
 
         Raises StorageError or LockError; nothing is lost then, and the thread keeps trying.
         """
-        self._attempt(sync=False)
+        self._ask(_Request(sync=False, is_last=False))
 
     def flush(self) -> int:
         """Everything recorded before this call is durable when it returns; the last durable sequence number.
 
         Raises StorageError or LockError; nothing is lost then, and the thread keeps trying.
         """
-        self._attempt(sync=True)
+        self._ask(_Request(sync=True, is_last=False))
         return self._appender.durable_seq
 
+    def finish(self) -> None:
+        """As `flush`; the thread ends with it if it succeeds."""
+        self._ask(_Request(sync=True, is_last=True))
+        self._thread.join()
+
     def stop(self) -> None:
-        """Ends the thread.  Does not flush."""
-        self._stopping = True
-        self._wake.set()
+        """Ends the thread after the cycle it is in."""
+        self._is_over = True
+        self._bell.ring()
         if self._thread.is_alive():
             self._thread.join()
 
-    def report(self, error: Exception) -> None:
-        """Rule 3: something failed behind a recording call."""
-        self._trouble = error
-        if self._is_strict:
-            self._spool.refuse(lambda: self._as_error(error))
-        if not self._has_warned:
-            self._has_warned = True
-            print(
-                f"[ml-dash] WARNING: events cannot be written to the journal right now ({error}). Training goes on; events are "
-                "kept and written as soon as that works again.",
-                file=sys.stderr,
+    def _ask(self, request: _Request) -> None:
+        if self._thread.ident == get_ident():
+            raise StorageError(
+                "a finalizer or a stream that runs in the committer's own thread cannot wait for a flush"
             )
+        self._requests.append(request)
+        self._bell.ring()
+        while not request.done.wait(LOOK_INTERVAL_S):
+            if not self._thread.is_alive() or sys.is_finalizing():
+                raise StorageError(
+                    "the thread that commits events does not run any more, because the interpreter is ending. Events "
+                    "are kept in the spool, and whoever opens the experiment next commits them"
+                )
+        if request.error is not None:
+            raise request.error
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._stopping:
-            if self._has_nothing_to_do():
-                self._sleep()
-            self._wake.clear()
-            self._wake.wait(self._pause_s())
-            if self._stopping:
+        while not self._is_over:
+            self._wait()
+            if self._is_over:
                 return
-            try:
-                self._attempt(sync=monotonic_s() - self._synced_s >= SYNC_INTERVAL_S)
-            except MlDashError:
-                continue  # reported already, and the next pause is longer
+            requests = [self._requests.popleft() for _ in range(len(self._requests))]
+            is_due = monotonic_s() - self._synced_s >= SYNC_INTERVAL_S
+            error = self._attempt(sync=is_due or any(request.sync for request in requests))
+            self._is_over = self._is_over or (error is None and any(request.is_last for request in requests))
+            for request in requests:
+                request.error = error
+                request.done.ring()
+
+    def _wait(self) -> None:
+        if self._requests:
+            return
+        if self._has_nothing_to_do():
+            self._sleep()
+        if not self._requests and not self._is_over:
+            self._bell.wait(self._pause_s())
 
     def _has_nothing_to_do(self) -> bool:
-        return not self._failures and not self._spool.backlog_bytes and self._appender.is_durable
+        return not self._failures and not self._spool.cursor.backlog_bytes and self._appender.is_durable
 
     def _sleep(self) -> None:
-        """Rule 4."""
-        self._wake.clear()
+        """Rule 5."""
         self._spool.is_committer_asleep = True
         # A row that came before the flag was set has woken nobody.
-        if self._has_nothing_to_do() and not self._stopping:
-            self._wake.wait()
+        if self._has_nothing_to_do() and not self._requests and not self._is_over:
+            self._bell.wait()
         self._spool.is_committer_asleep = False
         self._synced_s = monotonic_s()
 
     def _pause_s(self) -> float:
-        return min(RETRY_INTERVAL_S_MAX, self._interval_s * 2.0**self._failures)
+        if not self._failures and self._spool.cursor.backlog_bytes > BACKLOG_BYTES_CALM:
+            return 0.0
+        return min(RETRY_INTERVAL_S_MAX, self._interval_s * 2.0 ** min(self._failures, 16))
 
     # -- one cycle -----------------------------------------------------------------------------------------------
 
-    def _attempt(self, *, sync: bool) -> None:
-        with self._cycle:
-            try:
-                self._commit_all()
-                if sync and not self._appender.is_durable:
-                    self._appender.sync()
-                    if self._appender.committed_counter < self._spool.taken_counter:
-                        self._commit_all()
-                        self._appender.sync()
-                if sync:
-                    self._drain()
-                    self._synced_s = monotonic_s()
-                self._spool.forget(self._appender.durable_counter)
-            except JournalCorruptError as error:
-                self._failed(error)
-                raise
-            except Failure as error:
-                self._failed(error)
-                raise self._as_error(error) from error
-            self._recovered()
+    def _attempt(self, *, sync: bool) -> MlDashError | None:
+        """A cycle; what went wrong in it, if anything."""
+        try:
+            self._commit_all()
+            if sync:
+                self._sync()
+            self._spool.forget(self._appender.durable_counter)
+            self._prepare()
+        except Exception as error:
+            # Whatever it is, a thread that ended with it would leave all later events in the spool.
+            self._failures += 1
+            return self._failed(error)
+        if self._failures:
+            self._failures = 0
+            if self._is_strict:
+                self._spool.refuse(None)
+        return None
 
     def _commit_all(self) -> None:
         """Commits what the spool held when this began."""
-        if self._appender.committed_counter < self._spool.taken_counter:
-            self._spool.rewind(self._appender.committed_counter + 1)
-        remaining = self._spool.backlog_bytes
-        while remaining > 0:
-            before = self._spool.backlog_bytes
-            batches = self._take(remaining)
-            remaining -= before - self._spool.backlog_bytes if batches else remaining
-            if batches:
-                with self._appender.at_end():
+        goal = self._spool.cursor.taken_bytes + self._spool.cursor.backlog_bytes
+        while True:
+            # Not so after a failed write or sync, and where another process took this one for dead.
+            if self._appender.committed_counter != self._spool.cursor.taken_counter:
+                self._spool.seek(self._appender.committed_counter + 1)
+            batches = self._take()
+            if not batches:
+                return
+            with self._appender.at_end():
+                if self._appender.committed_counter == batches[0].counter - 1:
                     self._appender.append(batches)
-                self._spool.journal_end = self._appender.position
+            if (
+                self._spool.cursor.taken_bytes >= goal
+                and self._appender.committed_counter == self._spool.cursor.taken_counter
+            ):
+                return
 
-    def _take(self, backlog: int) -> list[Batch]:
-        burst = min(BURST_BYTES_MAX, max(BURST_BYTES_MIN, backlog // 8))
+    def _take(self) -> list[Batch]:
+        burst = min(BURST_BYTES_MAX, max(BURST_BYTES_MIN, self._spool.cursor.backlog_bytes // 8))
         batches: list[Batch] = []
         while len(batches) < BURSTS_PER_APPEND_MAX:
-            counter, rows, shapes = self._spool.take(burst)
+            counter, rows = self._spool.cursor.take(burst)
             if not rows:
                 break
             time_us = now_us()
-            events = encode_events(rows, shapes, time_us)
+            events = encode_events(rows, self._spool.shapes, time_us)
             batches.append(Batch(len(rows), time_us, self._writer, self._session, counter, events))
         return batches
 
-    def _failed(self, error: Exception) -> None:
-        self._failures += 1
-        self.report(error)
+    def _sync(self) -> None:
+        try:
+            self._sync_own()
+        except OSError:
+            # A sync failed, and not all that it was for could be read back; the spool still has it.
+            self._commit_all()
+            self._sync_own()
+        at = self._appender.position
+        if at is not None and at.fence == at.offset:
+            self._spool.journal_position = at
+        self._synced_s = monotonic_s()
+        try:
+            self._drain()
+        except Exception as error:
+            # Our own events are durable: what others left is no reason to tell anybody that these are not.
+            self._alarm.sound(
+                "drain", f"what dead writers of this experiment had accepted cannot be committed now: {error}"
+            )
 
-    def _recovered(self) -> None:
-        if self._trouble is None:
-            return
-        self._trouble = None
-        self._failures = 0
+    def _sync_own(self) -> None:
+        if not self._appender.is_durable:
+            self._appender.sync()
+        if not self._appender.is_durable or self._appender.committed_counter != self._spool.cursor.taken_counter:
+            raise OSError(EIO, "the journal could not be synced")
+
+    def _prepare(self) -> None:
+        taken_bytes = self._spool.cursor.taken_bytes
+        self._spool.prepare(max(AHEAD_BYTES_MIN, taken_bytes - self._last_taken_bytes))
+        self._last_taken_bytes = taken_bytes
+
+    def _failed(self, error: Exception) -> MlDashError:
+        """Rule 4."""
+        known = error
+        if not isinstance(known, MlDashError):
+            known = StorageError(
+                f"the journal could not be written: {error!r}. Events are kept in its spool; free space or repair the "
+                "file system, and they are written by the next flush"
+            )
+            known.__cause__ = error
         if self._is_strict:
-            self._spool.refuse(None)
-
-    def _as_error(self, error: Exception) -> MlDashError:
-        if isinstance(error, MlDashError):
-            return error
-        return StorageError(
-            f"the journal could not be written: {error}. Events are kept in its spool; free space or repair the file system, "
-            "and they are written by the next flush"
+            self._spool.refuse(lambda: known)
+        self._alarm.sound(
+            "disk",
+            f"events cannot be written to the journal right now ({error}). Training goes on; events are kept and "
+            "written as soon as that works again",
         )
+        return known

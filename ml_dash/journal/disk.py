@@ -218,6 +218,8 @@ class Disk:
         os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o555)
 
 
+Map = mmap.mmap
+"""A memory map; only this file makes one."""
 _MADV_POPULATE_WRITE = 23
 """Linux 5.14; Python has no name for it."""
 

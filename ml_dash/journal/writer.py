@@ -5,26 +5,31 @@
 2. A forked child never touches its parent's descriptors, threads or locks.  Its first event makes it a writer of its
    own, of the same session: own spool, own committer, and an event `writer.joined` that says so.
 3. The first writer of a session has the session's name.
+4. `close` first ends the spool, so every recording call either returned before, and its event is committed, or raises.
+   It may be called again, by anyone: also by a signal handler that interrupts it, and after it failed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from os import getpid
+from threading import RLock
 from typing import Any
 from weakref import WeakSet
 
-from ..errors import ExperimentError, StorageError
+from ..errors import ExperimentError, MlDashError, StorageError
 from ..events import WRITER_JOINED
 from ..ids import new_id
+from .alarm import Alarm
 from .appender import Appender
 from .chain import Position
+from .chart import Extent
+from .checkpoint import Trust, save_positions
 from .committer import COMMIT_INTERVAL_S, Committer
 from .disk import OPERATING_SYSTEM
 from .drain import drain, has_dead
 from .folder import JournalFolder
-from .reader import Extent
-from .spool import Spool, Stream
+from .spool import Spool, SpoolLeft, Stream
 
 _living: WeakSet[Writer] = WeakSet()
 
@@ -50,21 +55,28 @@ class Writer:
         self._commit_interval_s = commit_interval_s
         self._describe = describe
         self._streams: dict[tuple[str, str | None], Stream] = {}
-        self._joining = Lock()
+        self._pid = getpid()
+        self._joining, self._closing = RLock(), RLock()
         self._parent: str | None = None
-        self._inherited_position: Position | None = None
+        self._is_closed = False
         self.id = self.session = new_id()
+        self._trust = Trust(folder)
+        self._appender = Appender(folder, self.id, trusted=trusted or self._trust, on_sealed=self._trust.sealed)
         try:
             folder.disk.make_folder(folder.path)
-            self._appender = Appender(folder, self.id, trusted=trusted)
-            self._drain_dead(self._appender, self.id, always=True)
-            self._spool: Spool | None = self._new_spool(self._appender.position)
+            with self._appender.at_end():
+                drain(folder, self._appender)
+                self._sync_end()
+            self._spool, self._committer = self._start(self._appender, self._appender.position, must_persist=True)
         except OSError as error:
+            self._appender.close()
             raise StorageError(
-                f"{folder.path} cannot be written to: {error}. Expected a folder on a file system with free space that this "
-                "user may write to; give another dash_root, or mend that"
+                f"{folder.path} cannot be written to: {error}. Expected a folder on a file system with free space that "
+                "this user may write to; give another dash_root, or mend that"
             ) from error
-        self._committer = self._new_committer(self._spool, self._appender)
+        except BaseException:
+            self._appender.close()
+            raise
         _living.add(self)
 
     # -- recording -----------------------------------------------------------------------------------------------
@@ -78,21 +90,27 @@ class Writer:
         return stream
 
     def record_stream(self, stream: Stream, fields: dict[str, Any]) -> None:
-        """One event of many alike; `stream` is of this writer."""
-        (self._spool or self._join()).append_stream(stream, fields)
+        """One event of many alike; `stream` is of this writer, and nobody changes `fields` meanwhile."""
+        try:
+            self._spool.append_stream(stream, fields)
+        except SpoolLeft:
+            self._join().append_stream(stream, fields)
 
-    def record(self, event_type: str, data: dict[str, Any]) -> None:
-        """Any other event."""
-        (self._spool or self._join()).append_event(event_type, data)
+    def record(self, event_type: str, data: dict[str, Any]) -> int:
+        """Any other event; its time, in microseconds since 1970."""
+        try:
+            return self._spool.append_event(event_type, data)
+        except SpoolLeft:
+            return self._join().append_event(event_type, data)
 
     def commit(self) -> None:
         """What was recorded stands in the journal, for every reader.  Raises StorageError, LockError."""
-        if self._spool is not None:
+        if self._is_recording:
             self._committer.commit()
 
     def flush(self) -> int:
         """What was recorded is durable; the last durable sequence number.  Raises StorageError, LockError."""
-        if self._spool is None:
+        if not self._is_recording:
             return self._appender.durable_seq
         return self._committer.flush()
 
@@ -113,91 +131,127 @@ class Writer:
 
     def close(self) -> None:
         """Flushes and ends this writer.  Raises StorageError or LockError; what is not written then stays in the spool,
-        and whoever opens the experiment next commits it."""
-        spool, self._spool = self._spool, None
-        _living.discard(self)
-        if spool is None:
-            return
-        spool.refuse(_not_open)
-        self._committer.stop()
-        try:
-            self._committer.flush()
-            spool.remove()
-        except BaseException:
-            spool.abandon()
-            raise
-        finally:
+        and whoever opens the experiment next commits it.  Where it waits in memory, because the disk takes nothing,
+        this process keeps trying, and `close` may be called again."""
+        with self._closing:
+            is_recording = self._is_recording
+            _living.discard(self)
+            if not is_recording:
+                self._is_closed = True
+                return
+            self._spool.end()
+            try:
+                self._committer.finish()
+            except MlDashError:
+                if not self._spool.is_in_memory:
+                    self._is_closed = True
+                    self._committer.stop()
+                    self._spool.abandon()
+                    self._appender.close()
+                raise
+            self._is_closed = True
+            self._spool.remove()
+            self._vouch()
             self._appender.close()
+
+    def _vouch(self) -> None:
+        """For the next one that opens the journal: what need not be read again."""
+        at = self._appender.position
+        if at is not None:
+            save_positions(self._folder, self._trust, at, self._appender.damage)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
-    def _drain_dead(self, appender: Appender, own: str, *, always: bool) -> None:
-        living = frozenset((own,))
-        if always or has_dead(self._folder, living):
-            with appender.at_end():
-                drain(self._folder, appender, living)
+    @property
+    def _is_recording(self) -> bool:
+        """Whether this process has a spool and a committer."""
+        return not self._is_closed and not self._spool.is_left
 
-    def _new_spool(self, position: Position | None) -> Spool:
-        return Spool(
+    def _sync_end(self) -> None:
+        """What the spool's header says of the journal must survive a power loss."""
+        at = self._appender.position
+        if at is not None and at.fence < at.offset:
+            self._appender.sync()
+
+    def _start(self, appender: Appender, position: Position | None, *, must_persist: bool) -> tuple[Spool, Committer]:
+        alarm = Alarm()
+        own = self.id
+        spool = Spool(
             self._folder,
-            self.id,
+            own,
             self.session,
             position,
-            on_trouble=lambda error: self._committer.report(error),
-            wake=lambda: self._committer.wake(),
+            alarm=alarm,
+            wake=lambda: committer.wake(),
+            is_strict=self._is_strict,
+            must_persist=must_persist,
         )
-
-    def _new_committer(self, spool: Spool, appender: Appender) -> Committer:
-        own = self.id
         committer = Committer(
             spool,
             appender,
             own,
             self.session,
-            drain=lambda: self._drain_dead(appender, own, always=False),
+            alarm=alarm,
+            drain=lambda: self._drain_dead(appender, own),
             is_strict=self._is_strict,
             interval_s=self._commit_interval_s,
         )
-        committer.start()
-        return committer
+        try:
+            committer.start()
+        except StorageError as error:
+            if must_persist:
+                spool.remove()
+                raise
+            alarm.sound("disk", str(error))
+        return spool, committer
+
+    def _drain_dead(self, appender: Appender, own: str) -> None:
+        living = frozenset((own,))
+        if has_dead(self._folder, living):
+            with appender.at_end():
+                drain(self._folder, appender, living)
 
     # -- forking -------------------------------------------------------------------------------------------------
 
     def _leave_parent(self) -> None:
         """Rule 2, in the child, before its code goes on."""
-        spool, self._spool = self._spool, None
-        self._joining = Lock()
+        if self._pid == getpid():
+            return
+        self._pid = getpid()
+        self._joining, self._closing = RLock(), RLock()
         self._parent = self.id
-        if spool is not None:
-            self._inherited_position = spool.journal_end
-            spool.abandon()
+        self._spool.leave()
         self._appender.close()
+        for stream in self._streams.values():
+            stream.numbers.clear()
 
     def _join(self) -> Spool:
+        """The spool of this child; made by its first event."""
+        self._leave_parent()
         with self._joining:
-            if self._spool is not None:
+            if not self._spool.is_left:
                 return self._spool
-            if self._parent is None or self not in _living:
-                raise _not_open()
+            if self._is_closed or self not in _living:
+                raise ExperimentError(
+                    "this experiment was closed in this process, so nothing more can be recorded here"
+                )
             self.id = new_id()
-            for stream in self._streams.values():
-                stream.numbers.clear()
-            try:
-                spool = self._new_spool(self._inherited_position)
-            except OSError as error:
-                raise StorageError(f"a forked child cannot record into {self._folder.path}: {error}") from error
-            self._appender = Appender(self._folder, self.id, start=self._inherited_position)
-            self._committer = self._new_committer(spool, self._appender)
+            position = self._spool.journal_position
+            appender = Appender(self._folder, self.id, start=position, on_sealed=self._trust.sealed)
+            spool, committer = self._start(appender, position, must_persist=False)
             spool.append_event(WRITER_JOINED, {"session": self.session, "parent": self._parent, **self._describe()})
-            self._spool = spool
+            self._appender, self._committer, self._spool = appender, committer, spool
             return spool
 
 
-def _not_open() -> Exception:
-    return ExperimentError(
-        "this experiment is not open, so nothing can be recorded. Start it with `with experiment.run:` or with "
-        "`experiment.run.start()`"
-    )
+def _before_fork() -> None:
+    for writer in list(_living):
+        writer._spool.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for writer in list(_living):
+        writer._spool.after_fork()
 
 
 def _after_fork_in_child() -> None:
@@ -205,4 +259,4 @@ def _after_fork_in_child() -> None:
         writer._leave_parent()
 
 
-OPERATING_SYSTEM.in_forked_child(_after_fork_in_child)
+OPERATING_SYSTEM.around_fork(_before_fork, _after_fork_in_parent, _after_fork_in_child)
