@@ -115,8 +115,8 @@ def test_a_record_that_cannot_be_formatted_goes_the_way_of_logging(
 ) -> None:
     handler = experiment.logs.handler()
     # Not through a logger: pytest has handlers of its own there, which raise.
-    handler.handle(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
-    handler.handle(logging.makeLogRecord({"msg": "after"}))
+    handler.handle(logging.LogRecord("x", logging.INFO, __file__, 1, "%d", ("no number",), None))
+    handler.handle(logging.LogRecord("x", logging.INFO, __file__, 1, "after", (), None))
     assert "--- Logging error ---" in capsys.readouterr().err
     assert [entry["message"] for entry in experiment.logs.read()] == ["after"]
 
