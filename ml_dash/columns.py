@@ -20,13 +20,15 @@ from __future__ import annotations
 
 import sys
 from array import array
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Sequence
 from itertools import accumulate, islice
 from math import isfinite
 from operator import sub
 from struct import pack, unpack
 from typing import Any
+
+from .number_bytes import decode_base64, widen
 
 PACK_COUNT_MIN = 16
 """Shorter columns stay lists: they are what people read with `less`, and packing them saves nothing."""
@@ -201,10 +203,10 @@ def _unpack(dtype: str, text: str, count: int) -> array[Any]:
     # Python ignores what is no base64; text of just this length that gives so many bytes has nothing else in it.
     if len(text) != (size + 2) // 3 * 4:
         raise ValueError(f"{count} numbers of type {dtype} are {(size + 2) // 3 * 4} characters, not {len(text)}")
-    data = a2b_base64(text)
+    data = decode_base64(text)
     if len(data) != size:
         raise ValueError(f"{count} numbers of type {dtype} are {size} bytes, not {len(data)}")
     numbers = array(typecode, data)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return array("d", numbers.tolist()) if typecode == "f" else numbers
+    return widen(numbers) if typecode == "f" else numbers

@@ -9,12 +9,11 @@ Where these look: `dash_root` if it is given, else the environment variable `ML_
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from .clock import monotonic_s
+from .clock import monotonic_s, sleep_s
 from .codec import decode_events, events_of
 from .errors import ConfigurationError, NotFoundError, StorageError
 from .events import Event
@@ -181,7 +180,7 @@ def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
             yield from _events_in(line, after)
         if not folder.exists():
             raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
-        time.sleep(FOLLOW_INTERVAL_S)
+        sleep_s(FOLLOW_INTERVAL_S)
 
 
 def _drain(folder: JournalFolder) -> None:
