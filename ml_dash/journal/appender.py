@@ -122,16 +122,11 @@ class Appender:
         """Everything that stands in the journal now is durable when this returns.
 
         Takes the lock only if the sync fails or others went on in another segment.  What was not durable is then
-        repeated there.  Raises OSError if some of it could not be read back: each writer still has that in its spool.
+        repeated there.
         """
-        at = self._reader.position
-        assert at is not None
         while not self._is_synced():
             with self.at_end():
                 pass
-        if self._reader.next_seq < at.next_seq:
-            lost = at.next_seq - self._reader.next_seq
-            raise OSError(EIO, f"a sync failed and {lost} events could not be read back", self._folder.path)
 
     def _is_synced(self) -> bool:
         """Syncs the segment that `position` is in; False where that failed or where the journal goes on in another."""
@@ -233,7 +228,11 @@ class Appender:
         return self._descriptor
 
     def _open_next(self, at: Position | None, declared: tuple[Declaration, ...] = ()) -> None:
-        """Orders 2 and 3; `at` is where the journal ends."""
+        """Orders 2 and 3; `at` is where the journal ends.
+
+        Raises OSError, after the next segment was opened, if events that stood in the journal could not be repeated:
+        they are not in it any more, and each writer has its own in its spool.
+        """
         if at is None or not at.journal:
             self._create_segment(None, declared)
             return
@@ -249,10 +248,13 @@ class Appender:
                 self._on_sealed(at)
             return
         accepted = self._fence_position(at)
-        # From the kernel's memory, as many as are still there; what is missing, each writer has in its spool.
+        # From the kernel's memory, as many as are still there.
         repeated = [Batch.of(line) for line in JournalReader(self._folder, start=accepted).commits()]
         self._create_segment(accepted, declared, repeated)
         self._disk.remove(self._folder.unsynced_path(at.segment))
+        if self._reader.next_seq < at.next_seq:
+            lost = at.next_seq - self._reader.next_seq
+            raise OSError(EIO, f"a sync failed and {lost} events could not be read back", self._folder.path)
 
     def _mark_unsynced(self, number: int) -> None:
         """The next sync of this segment may report success although the data is gone: it must not be believed, by this

@@ -88,7 +88,7 @@ class JournalReader:
     def _has_nothing_new(self, at: Position) -> bool:
         status = self._disk.status(self._folder.segment_path(at.segment))
         if status is None:
-            self._mark_gone(at, 0, "no such file")
+            self._mark_gone(at, at.offset, self._given_seq, "no such file")
             return not self.segments
         if self._inode not in (None, status.inode) or status.size < at.offset:
             self._headers.clear()
@@ -171,6 +171,7 @@ class JournalReader:
         size = self._disk.size_of(descriptor)
         end = size if extent.accepted is None else min(extent.accepted.bytes, size)
         at, fence = self._entry(extent, descriptor, size)
+        seen_seq = self._given_seq
         if at.next_seq < self._given_seq and self._on_rewind is not None:
             self._given_seq = at.next_seq
             self._on_rewind(at.next_seq)
@@ -184,7 +185,7 @@ class JournalReader:
         if at.offset == 0 or at.offset < end or not self._ends_as_accepted(at, extent):
             yield from self._read_behind_damage(extent, descriptor, at, end)
         if at.offset < fence and extent.accepted is None:
-            self._mark_gone(at, fence, "the end of what replays")
+            self._mark_gone(at, fence, seen_seq, "the end of what replays")
         if extent.accepted is not None:
             self._bury(extent.segment, extent.accepted.bytes, size)
 
@@ -284,14 +285,13 @@ class JournalReader:
             damage = replace(damage, expected=expected, found=f"hash {hole.hash}")
         self._damage[hole.segment, hole.offset] = damage
 
-    def _mark_gone(self, at: Position, fence: int, found: str) -> None:
+    def _mark_gone(self, at: Position, fence: int, seen_seq: int, found: str) -> None:
         """Of a segment that was read before, durable bytes are not there any more."""
-        fence = max(fence, at.offset)
-        expected = f"{fence} bytes that were read before, up to event {self._given_seq - 1}"
+        expected = f"{fence} bytes that were read before, up to event {seen_seq - 1}"
         offset = 0 if found == "no such file" else at.offset
-        last_seq = max(at.next_seq, self._given_seq) - 1
+        first_seq, last_seq = at.next_seq, max(at.next_seq, seen_seq) - 1
         damage = Damage(
-            DamageKind.CORRUPT, at.segment, offset, fence - offset, at.next_seq, last_seq, False, expected, found
+            DamageKind.CORRUPT, at.segment, offset, fence - offset, first_seq, last_seq, False, expected, found
         )
         self._damage.setdefault((at.segment, offset), damage)
 

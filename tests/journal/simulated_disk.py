@@ -229,8 +229,8 @@ class SimulatedDisk(Disk):
             if 0 < self.power_fails_at <= self.changes:
                 raise PowerLoss(f"at change {self.changes}, {call}")
         for fault in self.faults:
-            nth = self.calls[call] if fault.call == call else 0
-            if nth == fault.nth or (fault.for_ever and nth > fault.nth):
+            nth = self.calls[call]
+            if fault.call == call and (nth == fault.nth or (fault.for_ever and nth > fault.nth)):
                 raise OSError(fault.error, f"injected into {call} number {nth}")
 
     def _sync(self, call: str, descriptor: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from ml_dash.journal.folder import JournalFolder
 from .damage import Reading, Recorder, build, disk_of, in_memory, lines, on, read, segment_lines
 
 NEW = 1_000_000
+_process = itertools.count()
 
 
 def write_more(journal: JournalFolder, *numbers: int) -> None:
     """A new process that opens the journal, records, and closes."""
-    recorder = Recorder(journal, f"new{numbers[0]}")
+    recorder = Recorder(journal, f"new{next(_process)}")
     recorder.record(*numbers)
     recorder.flush()
     recorder.appender.close()
