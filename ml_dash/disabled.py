@@ -71,6 +71,21 @@ class NullDisk(Disk):
     def create(self, path: str) -> int:
         raise _nothing_is_stored(path)
 
+    def create_draft(self, path: str) -> int:
+        raise _nothing_is_stored(path)
+
+    def publish(self, temporary: str, final: str) -> None:
+        raise _nothing_is_stored(final)
+
+    def remove(self, path: str) -> None:
+        return
+
+    def sync_folder(self, path: str) -> None:
+        return
+
+    def same_file(self, descriptor: int, path: str) -> bool:
+        return False
+
     def rename(self, source: str, target: str) -> None:
         raise _nothing_is_stored(target)
 

@@ -268,7 +268,7 @@ class Experiment(Described):
             folder,
             prefix.text,
             self._given,
-            entry=self.run.entry,
+            entry=str(self.run.entry),
             is_strict=self._is_strict,
             commit_interval_s=self._commit_interval_s,
         )

@@ -94,6 +94,9 @@ class _Defaults(type):
         else:
             _Defaults.values.pop(_SYNONYMS.get(name, name), None)
 
+    def __dir__(cls) -> list[str]:
+        return sorted({*super().__dir__(), *FIELDS})
+
 
 class RUN(metaclass=_Defaults):
     """The fields of one run; as a class, the defaults for all of them.
@@ -118,6 +121,7 @@ class RUN(metaclass=_Defaults):
     id: int | None
     api_url: str
     readme: str | None
+    _script: str
 
     def __init__(self, prefix: str | None = None, **fields: Any) -> None:
         for name in fields:
@@ -130,9 +134,8 @@ class RUN(metaclass=_Defaults):
         self._fields: dict[str, Any] = {_SYNONYMS.get(name, name): value for name, value in fields.items()}
         if "job_counter" not in self._fields:
             self._fields["job_counter"] = _next_job_counter()
-        # The stack below tells who calls, and it is another one later.
-        if self._fields.get("entry") is None and _Defaults.values.get("entry") is None:
-            self._fields["entry"] = user_script()
+        # The stack tells who calls, and it is another one later.
+        self._script = user_script()
 
     def __getattr__(self, name: str) -> Any:
         """A field, templates in it replaced.  Raises TemplateError where one stands for nothing."""
@@ -147,6 +150,9 @@ class RUN(metaclass=_Defaults):
         else:
             check_field(name)
             self._fields[_SYNONYMS.get(name, name)] = value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *FIELDS})
 
     def _value(self, name: str) -> Any:
         """A field as it was given, templates not replaced."""
@@ -215,7 +221,7 @@ BUILT_IN: Mapping[str, Callable[[Any], Any]] = {
     "project": lambda _: "scratch",
     "prefix": _default_prefix,
     "name": lambda _: None,
-    "entry": lambda _: user_script(),
+    "entry": lambda run: run._script if isinstance(run, RUN) else user_script(),
     "project_root": lambda run: find_project_root(run.entry),
     "path_stem": _default_path_stem,
     "now": lambda _: _loaded,

@@ -18,7 +18,9 @@ import pytest
 
 import ml_dash
 from ml_dash import Experiment, OperationMode, ml_dash_experiment
+from ml_dash.disabled import NullDisk
 from ml_dash.errors import ExperimentError
+from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.replay import Replay
 from ml_dash.state import State
@@ -328,6 +330,16 @@ def test_disabled_accepts_everything_and_records_nothing(dash: Path, monkeypatch
     with Experiment("alice/ml/other").run:
         pass
     assert [path.name for path in (dash / "alice/ml").iterdir()] == ["run"]
+
+
+def test_the_disk_of_a_disabled_run_answers_for_every_path_itself() -> None:
+    takes_a_path = {
+        name
+        for name, method in inspect.getmembers(Disk, inspect.isfunction)
+        if any(parameter.annotation == "str" for parameter in inspect.signature(method).parameters.values())
+    }
+    assert takes_a_path >= {"create", "exists", "rename"}
+    assert takes_a_path - vars(NullDisk).keys() == set()
 
 
 # --- as an object -------------------------------------------------------------------------------------------

@@ -313,6 +313,16 @@ def test_an_entry_that_was_set_is_not_looked_for(repository: Path) -> None:
     assert RUN(entry=repository / "vision/resnet/train.py").path_stem == "vision/resnet/train"
 
 
+def test_an_entry_set_on_the_class_counts_for_instances_that_exist_already(repository: Path) -> None:
+    run = RUN(project_root=str(repository))
+    RUN.entry = str(repository / "vision/resnet/train.py")
+    assert run.path_stem == "vision/resnet/train"
+
+
+def test_fields_can_be_listed() -> None:
+    assert set(dir(RUN)) & FIELDS == set(dir(RUN())) & FIELDS == FIELDS
+
+
 def test_a_script_outside_its_project_root_is_named_by_its_file_alone(tmp_path: Path) -> None:
     assert RUN(entry="/elsewhere/tools/train.py", project_root=str(tmp_path)).path_stem == "train"
 
