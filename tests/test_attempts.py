@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Sequence
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ml_dash.attempts import Attempt, Stretch, latest_rows, step_of
+from ml_dash.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows, step_of
+
+SPEC = Path(__file__).resolve().parent.parent / "spec/reading.md"
 
 FIRST = Attempt("first", 1, 100)
 SECOND = Attempt("second", 101, 200)
@@ -131,3 +135,8 @@ def test_a_step_that_is_no_number_in_one_point_counts_by_the_next_field_there_al
     first = Stretch("first", 3, {"step": [1, nan, 3], "epoch": [0, 7, 0]})
     rows = kept([FIRST, SECOND], first, Stretch("second", 1, {"step": [2], "epoch": [0]}))
     assert rows == [0, 1, 3]
+
+
+def test_the_step_fields_are_those_of_the_specification_in_its_order() -> None:
+    (rule,) = re.findall(r"first of the fields (.+?) that it has", SPEC.read_text(encoding="utf-8").replace("\n", " "))
+    assert tuple(re.findall(r"`(\w+)`", rule)) == STEP_FIELDS

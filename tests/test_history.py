@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 import ml_dash
@@ -20,6 +21,7 @@ from ml_dash.errors import ConfigurationError, JournalCorruptError, NotFoundErro
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.format import GENESIS_HASH, chain_hash
 from ml_dash.state import UNDECODABLE
 
 from .histories import EPOCH_US, Recorded, entry, event, point, saved
@@ -372,9 +374,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_hides_nothing(root: P
     flip(root / "a/damaged/_journal/00000001.jsonl", -400)
     (root / "a/foreign/_journal").mkdir(parents=True)
     (root / "a/foreign/_journal/00000001.jsonl").write_text("not a journal\n")
-    training(root, "a/newer")
-    segment = root / "a/newer/_journal/00000001.jsonl"
-    segment.write_bytes(segment.read_bytes().replace(b'"version":1', b'"version":2', 1))
+    of_a_newer_release(training(root, "a/newer"))
     found = {each.prefix: each for each in ml_dash.experiments()}
     assert found["a/well"].status == "COMPLETED"
     assert found["a/damaged"].damage or found["a/damaged"].error
@@ -382,6 +382,14 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_hides_nothing(root: P
     assert "version 2" in str(found["a/newer"].error)
     assert found["a/foreign"].status is found["a/newer"].status is None
     assert len(found) == 4
+
+
+def of_a_newer_release(folder: JournalFolder) -> None:
+    segment = Path(folder.segment_path(1))
+    line = segment.read_bytes().partition(b"\n")[0]
+    body = line.partition(b',"hash"')[0].replace(b'"version":1', b'"version":2')
+    journal = orjson.loads(line)["journal"]
+    segment.write_bytes(b'%b,"hash":"%b"}\n' % (body, chain_hash(GENESIS_HASH, journal, body).encode()))
 
 
 def test_a_link_back_to_a_folder_above_is_not_followed_for_ever(root: Path) -> None:
