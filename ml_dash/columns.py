@@ -86,14 +86,14 @@ def decode_column(column: Any, count: int) -> Column:
 def last_value(column: Any, count: int) -> Any:
     """The last of the `count` values of a column, without decoding the others where its form allows that.
 
-    Raises ValueError as `decode_column` does, where it has to look.
+    Raises ValueError as `decode_column` does, where it has to look, and where there is none.
     """
-    if isinstance(column, dict) and "delta" in column:
-        try:
+    try:
+        if isinstance(column, dict) and "delta" in column:
             return _integer(column["first"]) + sum(_differences(column, count))
-        except (TypeError, LookupError) as error:
-            raise ValueError(f"a column is none of the forms there are: {error!r}") from error
-    return decode_column(column, count)[-1]
+        return decode_column(column, count)[-1]
+    except (TypeError, LookupError) as error:
+        raise ValueError(f"a column is none of the forms there are: {error!r}") from error
 
 
 def _decode(column: Any, count: int) -> Column:

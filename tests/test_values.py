@@ -30,6 +30,8 @@ import pytest
 from ml_dash import value_forms, value_leaves, values
 from ml_dash.values import from_plain, to_plain
 
+from .sameness import same
+
 SPEC = (Path(__file__).parents[1] / "spec/values.md").read_text(encoding="utf-8")
 MISSING_LIBRARIES = {name for name, module in (("pd", "pandas"), ("pl", "polars")) if find_spec(module) is None}
 
@@ -198,27 +200,6 @@ def through_json(value: Any) -> tuple[str, list[Any], Any]:
     text = orjson.dumps([plain, tags])
     read, read_tags = orjson.loads(text)
     return orjson.dumps(plain).decode(), tags, from_plain(read, read_tags)
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal, of the same types, to the sign of zero; without recursion."""
-    pairs = [(left, right)]
-    while pairs:
-        one, other = pairs.pop()
-        if type(one) is not type(other):
-            return False
-        if isinstance(one, (list, tuple)):
-            if len(one) != len(other):
-                return False
-            pairs += zip(one, other, strict=True)
-        elif isinstance(one, dict):
-            pairs += [(list(one), list(other)), (list(one.values()), list(other.values()))]
-        elif isinstance(one, float):
-            if repr(one) != repr(other):
-                return False
-        elif one != other or getattr(one, "fold", 0) != getattr(other, "fold", 0):
-            return False
-    return True
 
 
 # --- the tables ---------------------------------------------------------------------------------------------
