@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -11,10 +12,11 @@ from .recorder import Recorder
 INHERIT = -1
 
 
-def timestamp_of(recorder: Recorder, given: Any) -> float:
+def timestamp_of(recorder: Recorder, given: Any, first: Callable[[], float] | None = None) -> float:
     """`given` as seconds; -1 is the last time that this thread used in any metric or track of the experiment.
 
-    Raises ConfigurationError, a ValueError, for what is no finite number, and for -1 where there is none before.
+    Where there is none before, -1 is what `first` gives.  Raises ConfigurationError, a ValueError, for what is no finite
+    number, and for such a -1 without `first`.
     """
     try:
         value = float(given)
@@ -27,6 +29,8 @@ def timestamp_of(recorder: Recorder, given: Any) -> float:
     if value != INHERIT:
         return value
     last = recorder.last_timestamp()
+    if last is None and first is not None:
+        return first()
     if last is None:
         raise ConfigurationError(
             "_ts=-1 takes the last time that this thread used in a metric or track of this experiment, and there is "

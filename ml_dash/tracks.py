@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
 from threading import Lock
 from typing import Any
 
@@ -23,6 +22,7 @@ from .errors import ConfigurationError, NotFoundError
 from .events import TRACK_APPENDED
 from .points import track_rows
 from .recorder import Recorder
+from .timestamps import INHERIT, timestamp_of
 from .track_formats import Entry, Row, entries_of, select, to_jsonl, to_mocap, to_parquet
 
 FORMATS = ("json", "jsonl", "parquet", "mocap")
@@ -193,19 +193,9 @@ def _unique_now() -> float:
 
 def _timestamp(recorder: Recorder, given: Any) -> float:
     """Seconds, as exact as they were given."""
-    try:
-        seconds = float(given)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigurationError(
-            f"Timestamp '_ts' must be numeric, got {given!r:.100}. Expected seconds, or -1 for the last timestamp"
-        ) from error
-    if not isfinite(seconds):
-        raise ConfigurationError(f"Timestamp '_ts' must be a finite number of seconds, got {given!r}")
-    if seconds == -1:
-        last = recorder.last_timestamp()
-        return _unique_now() if last is None else last
+    seconds = timestamp_of(recorder, given, first=_unique_now)
     # Nanoseconds since 1970 are more than a double can hold; an integer keeps them.
-    return given if type(given) is int and int(seconds) != given else seconds
+    return given if type(given) is int and given != INHERIT and int(seconds) != given else seconds
 
 
 # --- nesting ------------------------------------------------------------------------------------------------

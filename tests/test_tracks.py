@@ -95,7 +95,7 @@ def test_a_time_is_anything_like_a_number(experiment: Experiment, given: Any, ke
 
 @pytest.mark.parametrize("given", ["soon", None, [1], math.nan, math.inf, -math.inf, datetime(2026, 1, 1), 10**400])
 def test_a_time_that_is_no_number_is_refused(experiment: Experiment, given: Any) -> None:
-    with pytest.raises(ValueError, match="'_ts' must be") as caught:
+    with pytest.raises(ValueError, match="_ts=") as caught:
         experiment.tracks("arm").append(x=1, _ts=given)
     assert isinstance(caught.value, ConfigurationError)
     assert experiment.tracks("arm").list_entries() == []
