@@ -15,8 +15,8 @@ INHERIT = -1
 def timestamp_of(recorder: Recorder, given: Any, first: Callable[[], float] | None = None) -> float:
     """`given` as seconds; -1 is the last time that this thread used in any metric or track of the experiment.
 
-    Where there is none before, -1 is what `first` gives.  Raises ConfigurationError, a ValueError, for what is no finite
-    number, and for such a -1 without `first`.
+    Where there is none before, -1 is what `first` gives.  Raises ConfigurationError, a ValueError, for what is no
+    finite number, and for such a -1 without `first`.
     """
     try:
         value = float(given)
