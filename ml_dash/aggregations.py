@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from math import fsum, isnan, nan, sqrt
+from math import fsum, inf, isnan, nan, sqrt
 from typing import Any, Generic, TypeVar
 
 from .errors import ConfigurationError
@@ -132,8 +132,10 @@ def _percentile(percent: int) -> Callable[[Sequence[float]], float]:
         # Between equal infinities there is nothing to interpolate.
         if rest == 0 or low == high:
             return low
-        share = rest / 100
-        return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
+        share, span = rest / 100, high - low
+        if span == inf and low != -inf and high != inf:
+            return low * (1 - share) + high * share
+        return low + span * share if share < 0.5 else high - span * (1 - share)
 
     return percentile
 

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from .metric_buffers import MetricBuffers, SummaryCache
 from .param_forms import key_text
 from .recorder import Recorder
 from .timestamps import timestamp_of
+from .value_forms import describe
 
 if TYPE_CHECKING:
     import numpy
@@ -172,10 +173,10 @@ class MetricBuilder:
         return bound
 
     def _describe(self, description: Any, tags: Any, metadata: Any) -> None:
-        given = {"description": description, "tags": _tags(tags), "metadata": metadata}
+        given = {"description": description, "tags": tags, "metadata": metadata}
         new = {key: value for key, value in given.items() if value is not None and key not in self._description}
         if new:
-            self._description |= new
+            self._description |= {key: _DESCRIBED_AS[key](value) for key, value in new.items()}
             self._is_described = False
             self._bound = (None, None)
 
@@ -267,6 +268,15 @@ def _flush(recorder: Recorder) -> None:
         return
 
 
-def _tags(tags: Any) -> list[str] | None:
-    """One tag is one tag, not its letters."""
-    return None if tags is None else [tags] if isinstance(tags, str) else list(tags)
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else describe(value)
+
+
+_DESCRIBED_AS: dict[str, Callable[[Any], Any]] = {
+    "description": _text,
+    # One tag is one tag, not its letters.
+    "tags": lambda tags: (
+        [_text(tags)] if isinstance(tags, str) or not isinstance(tags, Iterable) else list(map(_text, tags))
+    ),
+    "metadata": lambda metadata: dict(metadata) if isinstance(metadata, Mapping) else {"metadata": metadata},
+}
