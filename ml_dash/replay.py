@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from threading import Lock
 
 from .clock import from_datetime
 from .codec import Block, CodecError, decode_events
@@ -46,6 +47,7 @@ class Replay:
         self.folder = folder
         self.at = sequence_at(folder, at) if isinstance(at, datetime) else at
         self.state = EMPTY
+        self._refreshing = Lock()
         self._undrained: dict[str, list[int]] = {}
         self._pending: list[Commit] = []
         self._pending_for: object = None
@@ -67,7 +69,11 @@ class Replay:
         return [*found, *self._unreadable, *(each for each in self._gone if (each.segment, each.offset) not in places)]
 
     def refresh(self) -> State:
-        """The state now.  Cheap where nothing has happened since."""
+        """The state now.  Cheap where nothing has happened since; may be called by several threads."""
+        with self._refreshing:
+            return self._refreshed()
+
+    def _refreshed(self) -> State:
         if self.at is not None and self.state.seq >= self.at:
             return self.state
         dead = self._drain()

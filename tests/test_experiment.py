@@ -228,6 +228,9 @@ def test_recording_before_the_start_and_after_the_end_shows_the_two_ways_to_star
     for _ in range(2):
         with pytest.raises(ExperimentError, match="not started") as refused:
             record(experiment)
+        for name in ("params", "logs", "metrics", "tracks", "files"):
+            with pytest.raises(ExperimentError, match="not started"):
+                getattr(experiment, name)
         assert isinstance(refused.value, RuntimeError)
         assert "with experiment.run" in str(refused.value)
         assert "experiment.run.start()" in str(refused.value)
@@ -280,6 +283,56 @@ def test_threads_record_into_one_experiment(dash: Path) -> None:
             thread.join()
         assert experiment.params.get() == {f"p{number}": 50 for number in range(4)}
     assert [stored(dash).metrics[f"thread-{number}"].count for number in range(2)] == [200, 200]
+
+
+def test_threads_that_read_while_others_record_count_each_event_once(dash: Path) -> None:
+    switch_interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with Experiment(PREFIX).run as experiment:
+            replay = experiment._recorder.replay()
+            is_done = threading.Event()
+            problems: list[Exception] = []
+
+            def read() -> None:
+                while not is_done.is_set():
+                    try:
+                        replay.refresh()
+                    except Exception as problem:
+                        problems.append(problem)
+
+            threads = [threading.Thread(target=read) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for step in range(600):
+                experiment.metrics("train").log(step=step)
+                if step % 3 == 0:
+                    experiment._recorder.replay()
+            is_done.set()
+            for thread in threads:
+                thread.join()
+            assert problems == []
+            assert experiment._recorder.replay().refresh().metrics["train"].count == 600
+    finally:
+        sys.setswitchinterval(switch_interval)
+
+
+def test_a_forked_child_reads_what_it_and_its_parent_have_recorded(tmp_path: Path) -> None:
+    script = f"""
+import os
+from ml_dash import Experiment
+with Experiment({PREFIX!r}).run as experiment:
+    experiment.params.set(parent=1)
+    assert experiment.params.get() == {{"parent": 1}}
+    experiment._recorder.replay()._refreshing.acquire()  # as if another thread were reading at the fork
+    child = os.fork()
+    if child == 0:
+        experiment.params.set(child=2)
+        assert experiment.params.get() == {{"parent": 1, "child": 2}}
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
 
 
 def test_console_is_switched_off_by_argument_or_environment(
@@ -460,6 +513,26 @@ def test_a_generator_can_be_decorated_and_its_session_lasts_as_long_as_it(dash: 
 
     assert asyncio.run(collect()) == [0, 1]
     assert stored(dash).metrics["train"].count == 5
+
+
+def test_a_generator_that_is_closed_early_cleans_up_inside_its_session(dash: Path) -> None:
+    @ml_dash_experiment(PREFIX)
+    async def steps(experiment: Experiment) -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            experiment.params.set(cleaned_up=True)
+
+    async def take_one() -> int:
+        running = steps()  # type: ignore[call-arg]
+        async for step in running:
+            await running.aclose()  # type: ignore[attr-defined]
+            return step
+        return 0
+
+    assert asyncio.run(take_one()) == 1
+    assert (stored(dash).status, dict(stored(dash).params)) == ("COMPLETED", {"cleaned_up": True})
 
 
 def test_the_parameter_may_be_called_exp_or_be_any_keyword(dash: Path) -> None:

@@ -111,7 +111,9 @@ def test_a_different_end_is_allowed_in_the_next_session(tmp_path: Path) -> None:
     experiment = Experiment(PREFIX)
     experiment.run.start()
     experiment.run.fail()
+    assert experiment.run.ended == "FAILED"
     experiment.run.start()
+    assert experiment.run.ended is None
     experiment.run.complete()
     assert [session.status for session in stored(tmp_path).sessions.values()] == ["FAILED", "COMPLETED"]
 
