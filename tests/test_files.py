@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,27 @@ def test_a_blob_is_any_buffer(experiment: Experiment) -> None:
     assert saved["checksum"] == sha256(b"\0\0\1\0\2\0").hexdigest()
     with pytest.raises(ValueError, match="save_text"):
         experiment.files.save_blob("text", to="b.bin")  # type: ignore[arg-type]
+
+
+class Module:
+    """Bears the name by which a PyTorch module is known."""
+
+
+Module.__module__ = "torch.nn.modules.module"
+
+
+class Network(Module):
+    pass
+
+
+def test_pytorch_writes_what_is_its_own(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = SimpleNamespace(save=lambda content, file: file.write(f"torch {type(content).__name__}".encode()))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    experiment.files.save_torch(Network(), to="a.bin")
+    experiment.files.save(Network(), to="b.bin")
+    experiment.files.save({"weight": 1}, to="c.pt")
+    read = [experiment.files.read_text(name) for name in ("a.bin", "b.bin", "c.pt")]
+    assert read == ["torch Network", "torch Network", "torch dict"]
 
 
 def test_torch_is_named_when_it_is_missing(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
