@@ -68,8 +68,10 @@ class TypedColumn:
 
     def to_list(self) -> list[Any]:
         """All values, as Python has them."""
-        values: list[Any] = []
-        for piece in self.pieces:
+        if not self.pieces:
+            return []
+        values = _new_list(self.pieces[0])
+        for piece in self.pieces[1:]:
             values += _values(piece)
         return values
 
@@ -115,9 +117,13 @@ class TypedColumn:
 
 
 def _values(piece: Piece) -> Sequence[Any]:
+    return piece if isinstance(piece, range | list) else _new_list(piece)
+
+
+def _new_list(piece: Piece) -> list[Any]:
     if isinstance(piece, array):
         return piece.tolist()
-    return [None] * piece.count if isinstance(piece, Gap) else piece
+    return [None] * piece.count if isinstance(piece, Gap) else list(piece)
 
 
 def _typed(values: Sequence[Any]) -> Piece:

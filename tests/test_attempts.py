@@ -87,8 +87,17 @@ def test_points_in_no_order_of_steps_are_superseded_one_by_one() -> None:
     assert rows == [1, 3, 4, 5, 6]
 
 
-def test_points_without_a_step_are_never_superseded() -> None:
-    first = Stretch("first", 3, {"step": [5, None, 6]})
+def test_an_attempt_reaches_as_far_back_as_its_lowest_step_wherever_that_stands() -> None:
+    lowest_first = stretch("second", "step", [3, 9]), stretch("second", "step", [8, 9])
+    lowest_last = stretch("second", "step", [8, 9]), stretch("second", "step", [9, 3])
+    for second in (lowest_first, lowest_last):
+        rows = kept([FIRST, SECOND], stretch("first", "step", range(6)), *second)
+        assert rows == [0, 1, 2, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("no_step", [None, True, nan, "6"])
+def test_points_without_a_step_are_never_superseded(no_step: object) -> None:
+    first = Stretch("first", 3, {"step": [5, no_step, 6]})
     rows = kept([FIRST, SECOND], first, Stretch("second", 2, {"step": [0, None]}), Stretch("second", 1, {}))
     assert rows == [1, 3, 4, 5]
 

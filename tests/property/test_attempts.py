@@ -14,7 +14,11 @@ from ml_dash.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows
 
 NUMBERS = st.integers(-3, 12) | st.floats(-3, 12, width=16) | st.sampled_from([nan, inf, -inf, 10**400])
 STEPS = NUMBERS | st.none() | st.booleans() | st.just("5")
-POINTS = st.dictionaries(st.sampled_from(STEP_FIELDS), STEPS, max_size=3)
+POINTS = st.one_of(
+    st.fixed_dictionaries({"step": st.integers(0, 5)}),
+    st.fixed_dictionaries({"step": st.integers(0, 5)}),
+    st.dictionaries(st.sampled_from(STEP_FIELDS), STEPS, max_size=3),
+)
 
 
 @st.composite
@@ -22,7 +26,7 @@ def attempts(draw: st.DrawFn) -> list[Attempt]:
     """Sessions that begin and end anywhere; some never end."""
     seqs = iter(draw(st.permutations(range(1, 13))))
     found = []
-    for session in range(draw(st.integers(1, 5))):
+    for session in range(draw(st.integers(2, 4))):
         began, ended = sorted((next(seqs), next(seqs)))
         found.append(Attempt(f"s{session}", began, draw(st.sampled_from([ended, ended, None]))))
     return found
@@ -31,8 +35,8 @@ def attempts(draw: st.DrawFn) -> list[Attempt]:
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Attempt], list[tuple[str, list[dict[str, Any]]]]]:
     sessions = draw(attempts())
-    names = st.sampled_from([attempt.session for attempt in sessions] + ["unknown"])
-    return sessions, draw(st.lists(st.tuples(names, st.lists(POINTS, min_size=1, max_size=5)), max_size=8))
+    names = st.sampled_from([attempt.session for attempt in sessions] * 3 + ["unknown"])
+    return sessions, draw(st.lists(st.tuples(names, st.lists(POINTS, min_size=1, max_size=5)), min_size=2, max_size=8))
 
 
 def step(point: dict[str, Any]) -> tuple[str, Any] | None:
