@@ -165,32 +165,37 @@ class Committer:
             if self._is_over:
                 return
             requests = [self._requests.popleft() for _ in range(len(self._requests))]
-            is_due = monotonic_s() - self._synced_s >= SYNC_INTERVAL_S
-            error = self._attempt(sync=is_due or any(request.sync for request in requests))
+            error = self._attempt(sync=self._is_sync_due() or any(request.sync for request in requests))
             self._is_over = self._is_over or (error is None and any(request.is_last for request in requests))
             for request in requests:
                 request.error = error
                 request.done.ring()
 
     def _wait(self) -> None:
-        if self._requests:
-            return
-        if self._has_nothing_to_do():
+        if self._has_no_rows() and not self._requests:
             self._sleep()
+            if self._is_sync_due():
+                return
         if not self._requests and not self._is_over:
             self._bell.wait(self._pause_s())
 
-    def _has_nothing_to_do(self) -> bool:
-        return not self._failures and not self._spool.cursor.backlog_bytes and self._appender.is_durable
+    def _has_no_rows(self) -> bool:
+        return not self._failures and not self._spool.cursor.backlog_bytes
+
+    def _is_sync_due(self) -> bool:
+        return not self._appender.is_durable and monotonic_s() - self._synced_s >= SYNC_INTERVAL_S
 
     def _sleep(self) -> None:
-        """Rule 5."""
+        """Rule 5: until the next row or request, or until what is committed has to be synced."""
+        is_durable = self._appender.is_durable
+        timeout_s = -1.0 if is_durable else max(0.0, self._synced_s + SYNC_INTERVAL_S - monotonic_s())
         self._spool.is_committer_asleep = True
         # A row that came before the flag was set has woken nobody.
-        if self._has_nothing_to_do() and not self._requests and not self._is_over:
-            self._bell.wait()
+        if self._has_no_rows() and not self._requests and not self._is_over:
+            self._bell.wait(timeout_s)
         self._spool.is_committer_asleep = False
-        self._synced_s = monotonic_s()
+        if is_durable:
+            self._synced_s = monotonic_s()
 
     def _pause_s(self) -> float:
         if not self._failures and self._spool.cursor.backlog_bytes > BACKLOG_BYTES_CALM:

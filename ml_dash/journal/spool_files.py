@@ -27,6 +27,7 @@ SPOOL_NAME = "ml-dash-spool"
 SPOOL_VERSION = 1
 FIRST_FILE_BYTES = 1024 * 1024
 FILE_BYTES = 4 * 1024 * 1024
+HEADER_BYTES_MAX = 1024
 
 _Filled = TypeVar("_Filled")
 
@@ -53,12 +54,12 @@ class SpoolFiles:
 
     def open_next(self, first: int, bytes_min: int, definitions: bytes) -> SpoolFile:
         """A file with room for `bytes_min` bytes of rows behind its definitions."""
-        size = max(FILE_BYTES, bytes_min + len(definitions) + FAULT_BYTES)
+        size = max(FILE_BYTES, bytes_min + len(definitions) + HEADER_BYTES_MAX)
         return self._begin(self._spare(size) or self._new_file(size), first, definitions)
 
     def open_in_memory(self, first: int, bytes_min: int, definitions: bytes) -> SpoolFile:
         """The same, but in this process's memory."""
-        size = max(FILE_BYTES, bytes_min + len(definitions) + FAULT_BYTES)
+        size = max(FILE_BYTES, bytes_min + len(definitions) + HEADER_BYTES_MAX)
         return self._begin(
             SpoolFile(self._disk, next(self._numbers), "", self._disk.private_map(size)), first, definitions
         )
