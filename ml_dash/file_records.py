@@ -149,6 +149,8 @@ def versions_of(files: Iterable[FileState], file: FileState) -> list[FileState]:
 def unknown(asked: str, files: Iterable[FileState]) -> UnknownFileError:
     """The error for a path or pattern that means no file."""
     names = [name_of(file) for file in files]
+    if any(name.startswith(f"{asked}/") for name in names):
+        return UnknownFileError(f"{asked!r} is a folder of saved files, not a file. Give a pattern: '{asked}/*'")
     near = get_close_matches(asked, names, n=3, cutoff=0.5) or names[:3]
     hint = f"There is {', '.join(map(repr, near))}" if near else "No file is saved here"
     return UnknownFileError(f"no saved file is meant by {asked!r}. {hint}; `files().list()` gives all")

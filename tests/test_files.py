@@ -463,6 +463,13 @@ def test_damaged_content_is_named_by_both_hashes_and_not_written(experiment: Exp
         experiment.files("a.txt").read_text()
 
 
+def test_a_folder_is_not_a_file(shelf: Experiment) -> None:
+    for call in (shelf.files("models").download, shelf.files("models").delete, shelf.files("models").read_text):
+        with pytest.raises(FileNotFoundError, match=re.escape("'models/*'")):
+            call()
+    assert len(shelf.files.list()) == 6
+
+
 @pytest.mark.parametrize("call", ["download", "delete", "read_text", "versions", "update"])
 def test_what_means_no_file_is_an_error_of_every_kind_that_users_catch(shelf: Experiment, call: str) -> None:
     for files in (shelf.files("models/nothing.pt"), shelf.files("*.nothing"), shelf.files(file_id="nothing")):
