@@ -37,7 +37,7 @@ class Disk:
     def make_folder(self, path: str) -> None:
         """Also the folders above it that are missing; all of them are on the medium when this returns."""
         made = []
-        above = path
+        above = os.path.abspath(path)
         while not os.path.isdir(above):
             made.append(above)
             above = os.path.dirname(above)
