@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from math import isfinite
 from typing import Any
 
@@ -106,6 +106,20 @@ LEAVES: dict[type, Callable[[Any], Leaf]] = {
 """By exact type: a subclass may say anything of itself."""
 
 
+# Python reads an offset of less than a second as none.
+_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{6}))?)?$")
+
+
+def _restore_moment(kind: type[datetime] | type[time], text: str, fold: int) -> datetime | time:
+    match = _OFFSET.search(text)
+    if match is None:
+        return kind.fromisoformat(text).replace(fold=fold)
+    hours, minutes, seconds, microseconds = (int(digits or 0) for digits in match.groups()[1:])
+    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=microseconds)
+    zone = timezone(-offset if match[1] == "-" else offset)
+    return kind.fromisoformat(text[: match.start()]).replace(fold=fold, tzinfo=zone)
+
+
 def _restore_surrogates(text: str) -> str:
     return re.sub(r"\\(\\|u[0-9a-f]{4})", lambda match: chr(int(match[1][1:], 16)) if match[1] != "\\" else "\\", text)
 
@@ -119,8 +133,8 @@ RESTORE: dict[str, Callable[..., Any]] = {
     "surrogates": _restore_surrogates,
     "bytes": a2b_base64,
     "complex": lambda parts: complex(float(parts[0]), float(parts[1])),
-    "datetime": lambda text, fold=0: datetime.fromisoformat(text).replace(fold=fold),
+    "datetime": lambda text, fold=0: _restore_moment(datetime, text, fold),
     "date": date.fromisoformat,
-    "time": lambda text, fold=0: time.fromisoformat(text).replace(fold=fold),
+    "time": lambda text, fold=0: _restore_moment(time, text, fold),
     "timedelta": lambda parts: timedelta(*parts),
 }

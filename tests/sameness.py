@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from datetime import datetime, time
 from typing import Any
 
 
@@ -21,9 +22,9 @@ def same(left: Any, right: Any) -> bool:
             pairs += [(list(one), list(other)), (list(one.values()), list(other.values()))]
         elif is_dataclass(one):
             pairs += [(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)]
-        elif isinstance(one, (float, complex)):
+        elif isinstance(one, (float, complex, datetime, time)):
             if repr(one) != repr(other):
                 return False
-        elif one != other or getattr(one, "fold", 0) != getattr(other, "fold", 0):
+        elif one != other:
             return False
     return True

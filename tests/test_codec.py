@@ -112,6 +112,13 @@ def test_an_event_of_a_stream_that_is_no_row_ends_its_run() -> None:
     assert payloads(*bodies)[2] == {"name": "train", "fields": {"step": 2, "loss": b"bytes"}}
 
 
+def test_a_log_line_that_is_no_row_ends_the_run_of_lines() -> None:
+    odd = stream(LINE, "odd", "info", {1: 2})
+    bodies = [stream(LINE, "a", "info", None), stream(LINE, "b", "info", None), odd, stream(LINE, "c", "info", None)]
+    assert [list(block.positions) for block in blocks_of(*bodies)] == [[0, 1], [2], [3]]
+    assert payloads(*bodies)[2]["metadata"] == {1: 2}
+
+
 def test_no_run_reaches_across_an_event_that_is_not_columnar() -> None:
     bodies = [stream(TRAIN, 0, 0.5), stream(TRAIN, 1, 0.5), event("x", {}), stream(TRAIN, 2, 0.5)]
     assert [list(block.positions) for block in blocks_of(*bodies)] == [[0, 1], [2], [3]]
