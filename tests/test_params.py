@@ -119,7 +119,8 @@ def test_a_subtree_replaces_the_value_above_it(experiment: Experiment) -> None:
 
 def test_of_keys_that_exclude_each_other_in_one_call_the_later_one_counts(experiment: Experiment) -> None:
     experiment.params.set({"a.x": 1, "a": 2}, **{"a.x": 3})
-    assert experiment.params.get() == {"a.x": 3}
+    experiment.params.set({"b.x": 1, "b": {"x.y": 2, "x": 3}})
+    assert experiment.params.get() == {"a.x": 3, "b.x": 3}
 
 
 def test_a_value_without_a_plain_form_becomes_its_text_and_costs_no_earlier_parameter(experiment: Experiment) -> None:
