@@ -27,14 +27,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..clock import sleep_s
 from ..events import EVENT_TYPES
 from ..ids import new_id
-from ..state import FOLD_VERSION, State, from_plain_state, to_plain_state
 from .chain import Position, end_of
 from .chart import Extent
 from .damage import Damage, DamageKind
@@ -42,10 +41,11 @@ from .disk import FileStatus
 from .folder import JournalFolder
 from .format import HASH_TAIL_BYTES, stated_hash
 
+if TYPE_CHECKING:
+    from ..state import State
+
 CHECKPOINT_NAME = "ml-dash-checkpoint"
 CHECKPOINT_VERSION = 1
-FOLD = [FOLD_VERSION, *EVENT_TYPES]
-"""Rule 4: a release that knows other events folds them to another state."""
 _TEMPORARY_NAME = re.compile(r"\.checkpoint\.[0-9a-z]+\.new")
 TICK_S = 0.002
 TICKS_MAX = 10
@@ -79,9 +79,14 @@ class Checkpoint:
     def state(self) -> tuple[Position, State] | None:
         """The kept state and where in the journal it stands; None where there is none that this release can use."""
         body = _unsealed(self.state_line)
+        if body is None:
+            return None
+        # A writer never comes here, and need not wait for the fold to be loaded.
+        from ..state import from_plain_state
+
         try:
-            members = orjson.loads(body + b"}") if body is not None else {}
-            if members.get("fold") != FOLD:
+            members = orjson.loads(body + b"}")
+            if members["fold"] != _fold():
                 return None
             position = Position(**members["position"])
             return (position, from_plain_state(members)) if position.journal == self.journal else None
@@ -177,7 +182,9 @@ def save_positions(folder: JournalFolder, trust: Trust, end: Position, damage: I
 
 def save_state(folder: JournalFolder, trust: Trust, end: Position, damage: Iterable[Damage], state: State) -> bool:
     """Keeps the state after the events before `end`, as a reader found them; whether that could be written."""
-    members = {"fold": FOLD, "position": end, **to_plain_state(state)}
+    from ..state import to_plain_state
+
+    members = {"fold": _fold(), "position": end, **to_plain_state(state)}
     try:
         return _save(folder, end.journal, trust.verified(end, damage), _sealed(members))
     except OSError:
@@ -222,6 +229,13 @@ def _replace(folder: JournalFolder, data: bytes, after_ns: int) -> None:
     finally:
         disk.close(descriptor)
         disk.remove(path)
+
+
+def _fold() -> list[Any]:
+    """Rule 4: a release that knows other events folds them to another state."""
+    from ..state import FOLD_VERSION
+
+    return [FOLD_VERSION, *EVENT_TYPES]
 
 
 def _sealed(members: Mapping[str, Any]) -> bytes:
