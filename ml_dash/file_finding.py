@@ -31,7 +31,7 @@ from .file_records import (
     versions_of,
 )
 from .file_saving import FileDict, FileSaver, Metadata, Tags
-from .journal.contents import Content
+from .journal.copying import Content
 from .recorder import Recorder
 from .state import FileState
 

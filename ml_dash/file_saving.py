@@ -23,7 +23,8 @@ from .events import FILE_SAVED
 from .file_paths import clean_folder, split_target
 from .file_records import Details, as_dict, content_type_of
 from .ids import new_id
-from .journal.contents import Content, ContentStore, Draft
+from .journal.contents import ContentStore, Draft
+from .journal.copying import Content
 from .journal.folder import JournalFolder
 from .recorder import Recorder
 from .state import FileState

@@ -20,7 +20,7 @@ from .events import FILE_UPDATED
 from .file_finding import FileDicts, FileFinder
 from .file_records import Details, as_dict, current
 from .file_saving import FileDict, Metadata, Tags
-from .journal.contents import Content
+from .journal.copying import Content
 from .recorder import Recorder
 from .state import FileState
 

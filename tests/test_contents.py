@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ml_dash.errors import StorageError
-from ml_dash.journal.contents import CHUNK_BYTES, Content, ContentStore
+from ml_dash.journal.contents import ContentStore
+from ml_dash.journal.copying import CHUNK_BYTES, Content
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 

@@ -19,27 +19,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
 from typing import BinaryIO
 
 from ..errors import MlDashError, StorageError
 from ..ids import new_id
-from .disk import Disk
+from .copying import CHUNK_BYTES, Content, copy, hash_of
 from .folder import FILES, JournalFolder
 from .lock import hold_descriptor
 
-CHUNK_BYTES = 1024 * 1024
 _DRAFT = ".draft-"
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What identifies content: its SHA-256 in lower-case hexadecimal, and its length."""
-
-    checksum: str
-    size_bytes: int
 
 
 class ContentStore:
@@ -149,7 +139,7 @@ class ContentStore:
         try:
             descriptor = self._disk.create_draft(part)
             try:
-                found = _copy(self._disk, source, descriptor, self.path_of(content.checksum))
+                found = copy(self._disk, source, descriptor, self.path_of(content.checksum))
                 self._check(content, found)
                 self._disk.rename(part, target)
             except BaseException:
@@ -232,7 +222,7 @@ class Draft:
     def copy_from(self, source: int, name: str) -> None:
         """All the content of an open file; `name` is for errors.  Raises StorageError."""
         try:
-            self._content = _copy(self._disk, source, self._descriptor, name)
+            self._content = copy(self._disk, source, self._descriptor, name)
         except OSError as error:
             raise _not_saved(self._store, error) from error
 
@@ -245,7 +235,7 @@ class Draft:
                 raise StorageError(
                     f"the draft {self.path} was replaced or removed while it was being written; save it again"
                 )
-            content = self._content or _hash_of(self._disk, self._descriptor)
+            content = self._content or hash_of(self._disk, self._descriptor)
             self._store._adopt(self, content)
         except OSError as error:
             raise _not_saved(self._store, error) from error
@@ -269,52 +259,6 @@ class Draft:
         with suppress(OSError):
             self._disk.remove(self.path)
         self._disk.close(self._descriptor)
-
-
-def _copy(disk: Disk, source: int, target: int, name: str) -> Content:
-    """Rules 2 and 3: copies in the cheapest way there is, and hashes what arrived.  OSError is the target's fault."""
-    size = disk.size_of(source)
-    if size and disk.clone(source, target):
-        return _hash_of(disk, target)
-    digest, offset, in_kernel = sha256(), 0, True
-    # A file of the kernel's own, as in /proc, says that it has no bytes until it is read.
-    while offset < size or not size:
-        count = min(CHUNK_BYTES, size - offset) if size else CHUNK_BYTES
-        copied = _copy_in_kernel(disk, source, offset, target, count) if in_kernel and size else 0
-        in_kernel = copied > 0
-        if in_kernel:
-            piece = disk.read_at(target, offset, copied)
-        else:
-            piece = _read_source(disk, source, offset, count, name)
-            disk.write(target, piece)
-        if not piece:
-            break
-        digest.update(piece)
-        offset += len(piece)
-    return Content(digest.hexdigest(), offset)
-
-
-def _copy_in_kernel(disk: Disk, source: int, offset: int, target: int, count: int) -> int:
-    """How many bytes were copied; 0 where it does not work, for whatever reason: copying by hand finds out which."""
-    try:
-        return disk.copy_range(source, offset, target, count)
-    except OSError:
-        return 0
-
-
-def _read_source(disk: Disk, source: int, offset: int, count: int, name: str) -> bytes:
-    try:
-        return disk.read_at(source, offset, count)
-    except OSError as error:
-        raise StorageError(f"{name} cannot be read: {error}. Nothing was saved") from error
-
-
-def _hash_of(disk: Disk, descriptor: int) -> Content:
-    digest, offset = sha256(), 0
-    while piece := disk.read_at(descriptor, offset, CHUNK_BYTES):
-        digest.update(piece)
-        offset += len(piece)
-    return Content(digest.hexdigest(), offset)
 
 
 def _flat(data: bytes | bytearray | memoryview) -> memoryview:
