@@ -25,8 +25,9 @@ from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, try_drain
 from .journal.reader import JournalReader
+from .journal.survey import survey
 from .listing import Summary, folder_of, list_experiments, root_of
-from .points import commits_of, iso_time
+from .points import commits_of, iso_time, reading
 from .prefix import parse_prefix
 from .replay import Replay
 from .run_view import Run
@@ -62,15 +63,16 @@ def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: in
 
     At a time means after the last event that was recorded by then; a datetime without a zone is local time.
 
-    Raises PrefixError, NotFoundError where there is no such experiment, and ConfigurationError where `at` lies outside
-    its history or a `dash_url` is given.
+    Raises PrefixError, NotFoundError where there is no such experiment, ConfigurationError where `at` lies outside its
+    history or a `dash_url` is given, and StorageError where the folder cannot be read.
     """
     parsed = parse_prefix(prefix)
     folder = folder_of(parsed, root_of(dash_root, dash_url))
     if at is not None and (isinstance(at, bool) or not isinstance(at, int | datetime)):
         raise ConfigurationError(f"at={at!r:.100}: expected the number of an event or a datetime")
-    replay = Replay(folder, at)
-    state = replay.refresh()
+    with reading(folder):
+        replay = Replay(folder, at)
+        state = replay.refresh()
     if isinstance(at, int) and not 1 <= at <= state.seq:
         raise _outside(prefix, f"at={at}", Replay(folder).refresh())
     if isinstance(at, datetime) and not state.seq:
@@ -134,9 +136,9 @@ def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> R
     Raises PrefixError, NotFoundError, ConfigurationError as `load` does, and JournalVersionError where a newer release
     wrote the journal.
     """
-    from .journal.survey import survey
-
-    found = survey(folder_of(parse_prefix(prefix), root_of(dash_root, dash_url)))
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    with reading(folder):
+        found = survey(folder)
     return Report(found.ok, found.events, found.segments, found.head, tuple(found.damage), found.bytes)
 
 
@@ -176,8 +178,9 @@ def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
         if monotonic_s() - drained_s >= DRAIN_INTERVAL_S:
             _drain(folder)
             drained_s = monotonic_s()
-        for line in reader.commits():
-            yield from _events_in(line, after)
+        with reading(folder):
+            for line in reader.commits():
+                yield from _events_in(line, after)
         if not folder.exists():
             raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
         sleep_s(FOLLOW_INTERVAL_S)

@@ -10,6 +10,7 @@ the state counts it under `unknown`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ from .attempts import Attempt
 from .clock import to_datetime
 from .codec import Block, CodecError, decode_events
 from .columns import Column
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StorageError
 from .events import LOG_WRITTEN, METRIC_LOGGED, TRACK_APPENDED
 from .journal.folder import JournalFolder
 from .journal.format import CommitLine
@@ -80,10 +81,22 @@ Source = Replay | JournalFolder
 def commits_of(source: Source) -> Iterator[CommitLine]:
     """Every commit of a journal, in order; then what dead writers left and nobody could commit yet."""
     folder = source.folder if isinstance(source, Replay) else source
-    reader = JournalReader(folder)
-    yield from reader.commits()
-    if dead := dead_writers(folder):
-        yield from leftovers(folder, dead, reader.next_seq)
+    with reading(folder):
+        reader = JournalReader(folder)
+        yield from reader.commits()
+        if dead := dead_writers(folder):
+            yield from leftovers(folder, dead, reader.next_seq)
+
+
+@contextmanager
+def reading(folder: JournalFolder) -> Iterator[None]:
+    """What the operating system refuses meanwhile is raised as StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder.path} cannot be read: {error}. Nothing was changed; expected files that this user may read"
+        ) from error
 
 
 def parts_of(commits: Iterable[CommitLine], event_type: str, name: str | None, at: int | None = None) -> Iterator[Part]:

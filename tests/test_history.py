@@ -474,6 +474,25 @@ def test_any_changed_byte_of_a_whole_journal_is_noticed(root: Path) -> None:
     assert ml_dash.verify(PREFIX).ok
 
 
+class UnreadableDisk(Disk):
+    """Files of somebody else."""
+
+    def open_read(self, path: str) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+
+@pytest.mark.parametrize("reader", [ml_dash.load, ml_dash.verify, lambda prefix: list(ml_dash.events(prefix))])
+def test_files_that_may_not_be_read_are_named(
+    root: Path, reader: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training(root)
+    monkeypatch.setattr(listing, "JournalFolder", partial(JournalFolder, disk=UnreadableDisk()))
+    message = message_of(StorageError, lambda: reader(PREFIX))
+    assert "00000001.jsonl" in message
+    (summary,) = ml_dash.experiments()
+    assert "Permission denied" in str(summary.error)
+
+
 # --- processes that died ------------------------------------------------------------------------------------
 
 KILLED = """
