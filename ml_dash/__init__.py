@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from .errors import JournalVersionError as JournalVersionError
     from .errors import LockError as LockError
     from .errors import MlDashError as MlDashError
+    from .errors import MissingExtraError as MissingExtraError
     from .errors import NetworkError as NetworkError
     from .errors import NotFoundError as NotFoundError
     from .errors import PrefixError as PrefixError
+    from .errors import SourceFileError as SourceFileError
     from .errors import StorageError as StorageError
     from .errors import TemplateError as TemplateError
+    from .errors import UnknownFileError as UnknownFileError
     from .events import Event as Event
     from .experiment import Experiment as Experiment
     from .experiment import ml_dash_experiment as ml_dash_experiment
@@ -71,6 +74,9 @@ _MODULE_OF = {
     "JournalCorruptError": "errors",
     "JournalVersionError": "errors",
     "NotFoundError": "errors",
+    "UnknownFileError": "errors",
+    "SourceFileError": "errors",
+    "MissingExtraError": "errors",
     "LockError": "errors",
     "NetworkError": "errors",
     "AuthenticationError": "errors",

@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 
 import ml_dash
-from ml_dash import Experiment
+from ml_dash import Experiment, tracks
 from ml_dash.errors import ConfigurationError, ExperimentError, MissingExtraError, StorageError
 
 PREFIX = "alice/tracks/run"
@@ -59,6 +59,17 @@ def test_without_a_time_it_is_now_and_never_twice_the_same(experiment: Experimen
     assert [entry["number"] for entry in entries] == list(range(200))
     assert len({entry["timestamp"] for entry in entries}) == 200
     assert before <= entries[0]["timestamp"] <= entries[-1]["timestamp"] <= datetime.now().timestamp() + 0.001
+
+
+def test_a_clock_that_stands_still_or_jumps_back_gives_times_a_microsecond_apart(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([1_900_000_000_000_000, 1_900_000_000_000_000, 1_800_000_000_000_000, 1_900_000_000_000_009])
+    monkeypatch.setattr(tracks, "_CLOCK", tracks._Clock())
+    monkeypatch.setattr(tracks, "now_us", lambda: next(moments))
+    for number in range(4):
+        experiment.tracks("arm").append(number=number)
+    assert times(experiment, "arm") == [1_900_000_000 + offset / 1e6 for offset in (0, 1, 2, 9)]
 
 
 def test_threads_never_get_the_same_time(experiment: Experiment) -> None:
