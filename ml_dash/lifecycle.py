@@ -31,6 +31,7 @@ from .run import RUN, expand
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .status import Status
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ENDS = {RUN_COMPLETED: "COMPLETED", RUN_FAILED: "FAILED", RUN_CANCELLED: "CANCELLED"}
@@ -98,6 +99,11 @@ class ExperimentRun(RUN):
             self._ended = status
             _open_runs.discard(self)
             self._experiment._close(event_type, _reason_and_error(event_type, error))
+
+    @property
+    def status(self) -> Status | None:
+        """The experiment's: RUNNING, COMPLETED, FAILED or CANCELLED; None where nothing has been started yet."""
+        return self._experiment.status
 
     @property
     def ended(self) -> str | None:

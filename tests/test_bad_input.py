@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -284,27 +285,69 @@ def test_a_torn_tail_heals_by_itself(journal: Path, tmp_path: Path) -> None:
     assert len(state.sessions) == 4
 
 
-def test_an_end_that_cannot_be_written_waits_for_whoever_comes_next(tmp_path: Path) -> None:
-    script = f"""
+FULL_DISK = """
 import os, resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def fill():
+    size = os.path.getsize(".dash/alice/ml/run/_journal/00000001.jsonl")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 from ml_dash import Experiment
-with Experiment({PREFIX!r}).run as experiment:
+with Experiment("alice/ml/run", ARGUMENTS).run as experiment:
     experiment.metrics("train").log(step=1)
     experiment.flush()
-    size = os.path.getsize(".dash/{PREFIX}/_journal/00000001.jsonl")
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    fill()
+    BODY
 """
+
+
+def on_a_full_disk(folder: Path, *, arguments: str = "", body: str = "", **environment: str) -> tuple[int, str]:
+    """Exit code and standard error of a run whose journal takes no further byte."""
+    script = FULL_DISK.replace("ARGUMENTS", arguments).replace("BODY", body)
+    variables = os.environ | environment
     command = [sys.executable, "-c", script]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 0, ended.stderr
-    assert "could not be written" in ended.stderr
-    assert ended.stderr.count("WARNING: the end of alice/ml/run") == 1
+    ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=60)
+    return ended.returncode, ended.stderr
+
+
+def test_an_end_that_cannot_be_written_waits_for_whoever_comes_next(tmp_path: Path) -> None:
+    code, printed = on_a_full_disk(tmp_path)
+    assert code == 0, printed
+    assert printed.count("WARNING: the end of alice/ml/run could not be written") == 1
     with Experiment(PREFIX).run:
         pass
     state = Replay(JournalFolder(tmp_path / ".dash" / PREFIX)).refresh()
     assert [session.status for session in state.sessions.values()] == ["COMPLETED", "COMPLETED"]
     assert state.metrics["train"].count == 1
+
+
+@pytest.mark.parametrize(
+    "strictly",
+    [{"arguments": "durability='strict'"}, {"ML_DASH_DURABILITY": "strict"}],
+    ids=["argument", "environment"],
+)
+def test_with_strict_durability_an_end_that_cannot_be_written_is_an_error(
+    strictly: dict[str, str], tmp_path: Path
+) -> None:
+    code, printed = on_a_full_disk(tmp_path, **strictly)
+    assert code == 1
+    assert "StorageError" in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("durability", ["normal", "strict"])
+def test_a_disk_that_refuses_hides_no_exception_of_the_training(durability: str, tmp_path: Path) -> None:
+    code, printed = on_a_full_disk(tmp_path, arguments=f"durability={durability!r}", body="raise KeyError('diverged')")
+    assert code == 1
+    assert printed.splitlines()[-1] == "KeyError: 'diverged'"
+    assert "the end of alice/ml/run could not be" in printed
+
+
+def test_the_interval_of_the_environment_counts_up_to_the_second_that_is_promised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for given, seconds in [("0.05", 0.05), ("1", 1.0), ("5.0", 1.0)]:
+        monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", given)
+        with Experiment(PREFIX).run as experiment:
+            assert experiment._recorder.writer()._commit_interval_s == seconds
 
 
 def test_the_journal_of_a_start_says_only_what_json_can_say(journal: Path) -> None:

@@ -60,7 +60,7 @@ def test_start_gives_the_experiment_and_repeating_it_begins_no_second_session(tm
 def test_the_start_is_visible_to_others_when_it_returns(tmp_path: Path) -> None:
     experiment = Experiment(PREFIX)
     experiment.run.start()
-    assert stored(tmp_path).status == experiment.status == "RUNNING"
+    assert stored(tmp_path).status == experiment.status == experiment.run.status == "RUNNING"
     assert experiment.durable_seq == 1
     experiment.run.complete()
 
