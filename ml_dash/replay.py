@@ -171,9 +171,10 @@ class Replay:
 
     def _keep(self) -> None:
         """For the next reader."""
-        damage, position = self.damage, self.position
+        position = self.position
         if self._folded_bytes < KEEP_BYTES_MIN or self.at is not None or position is None:
             return
+        damage = self.damage
         if not any(each.kind in (DamageKind.CORRUPT, DamageKind.UNREADABLE) for each in damage):
             save_state(self.folder, self._trust, position, damage, self._fold.state())
         self._folded_bytes = 0
