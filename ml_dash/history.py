@@ -103,6 +103,8 @@ def events(
     a fraction of a second of its commit, as `tail -f` does, until the caller stops.  What processes had accepted when
     they died is committed meanwhile, where the folder can be written to; else it shows without `follow` only.
 
+    A commit that only a newer release can decode gives events of type `(undecodable)`, without payload.
+
     Raises what `load` raises.  Following raises NotFoundError once the experiment is removed.
     """
     if isinstance(after, bool) or not isinstance(after, int) or after < 0:

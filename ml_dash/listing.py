@@ -170,7 +170,10 @@ def _walk(folder: Path, below: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            yield parts, f"{path} cannot be read: {error.strerror}"
+            reason = f"{path} cannot be read: {error.strerror}"
+            if not parts:
+                raise StorageError(f"{reason}. Expected a folder that this user may read") from error
+            yield parts, reason
             continue
         if JOURNAL in names and len(parts) >= PARTS_MIN:
             yield parts, None

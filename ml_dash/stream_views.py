@@ -179,6 +179,8 @@ class TrackView:
 class LogView(Sequence[LogEntry]):
     """The log lines, oldest first.  Iterating reads them one after the other; an index reads them all, once."""
 
+    __slots__ = ("_entries", "_folder", "_state")
+
     def __init__(self, folder: JournalFolder, state: State) -> None:
         self._folder = folder
         self._state = state

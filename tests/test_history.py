@@ -392,6 +392,30 @@ def of_a_newer_release(folder: JournalFolder) -> None:
     segment.write_bytes(b'%b,"hash":"%b"}\n' % (body, chain_hash(GENESIS_HASH, journal, body).encode()))
 
 
+def test_a_folder_that_may_not_be_looked_into_is_listed_and_hides_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training(root, "a/well")
+    (root / "b").mkdir()
+    may_not_look_into(root / "b", monkeypatch)
+    found = {each.prefix: each for each in ml_dash.experiments()}
+    assert found["a/well"].error is None
+    assert "Permission denied" in str(found["b"].error)
+    may_not_look_into(root, monkeypatch)
+    assert "Permission denied" in message_of(StorageError, ml_dash.experiments)
+
+
+def may_not_look_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = os.scandir
+
+    def scandir(path: Path) -> Any:
+        if path == folder:
+            raise PermissionError(13, os.strerror(13))
+        return look(path)
+
+    monkeypatch.setattr(listing.os, "scandir", scandir)
+
+
 def test_a_link_back_to_a_folder_above_is_not_followed_for_ever(root: Path) -> None:
     training(root)
     (root / "alice" / "loop").symlink_to(root / "alice", target_is_directory=True)
@@ -451,6 +475,12 @@ def test_a_damaged_journal_is_recovered_then_written_then_read_whole(root: Path)
     assert [each.seq for each in ml_dash.events(PREFIX)] == [*before, *range(before[-1] + 1, before[-1] + 4)]
     assert all(each.declared for each in ml_dash.verify(PREFIX).damage)
     assert history.recover(PREFIX) == []
+
+
+def test_a_journal_that_cannot_be_written_to_is_not_recovered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged(root)
+    monkeypatch.setattr(listing, "JournalFolder", partial(JournalFolder, disk=ReadOnlyDisk()))
+    assert "Read-only file system" in message_of(StorageError, lambda: history.recover(PREFIX))
 
 
 def test_a_whole_journal_is_verified(root: Path) -> None:
