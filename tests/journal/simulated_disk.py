@@ -88,6 +88,10 @@ class SimulatedDisk(Disk):
         inode.version += 1
         self.shown_names[path] = self.medium_names[path] = inode
 
+    def leave(self, path: str, data: bytes) -> None:
+        """What a write leaves at the end of a file when the process dies in it."""
+        self._write(self.shown_names[path], data)
+
     def delete(self, path: str) -> None:
         """Removes a file behind everybody's back, durably."""
         del self.shown_names[path]
