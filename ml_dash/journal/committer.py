@@ -94,6 +94,7 @@ class Committer:
         self._bell = _Bell()
         self._requests: deque[_Request] = deque()
         self._is_over = False
+        self._is_finished = False
         self._synced_s = monotonic_s()
         self._failures = 0
         self._last_taken_bytes = 0
@@ -148,6 +149,8 @@ class Committer:
             )
         self._requests.append(request)
         self._bell.ring()
+        if self._is_finished:
+            return  # the spool had ended before, and all of it is durable
         while not request.done.wait(LOOK_INTERVAL_S):
             if not self._thread.is_alive() or sys.is_finalizing():
                 raise StorageError(
@@ -164,12 +167,18 @@ class Committer:
             self._wait()
             if self._is_over:
                 return
-            requests = [self._requests.popleft() for _ in range(len(self._requests))]
+            requests = self._take_requests()
             error = self._attempt(sync=self._is_sync_due() or any(request.sync for request in requests))
-            self._is_over = self._is_over or (error is None and any(request.is_last for request in requests))
+            if error is None and any(request.is_last for request in requests):
+                # Whoever asks from now on sees this; whoever asked before is among the last.
+                self._is_over = self._is_finished = True
+                requests += self._take_requests()
             for request in requests:
                 request.error = error
                 request.done.ring()
+
+    def _take_requests(self) -> list[_Request]:
+        return [self._requests.popleft() for _ in range(len(self._requests))]
 
     def _wait(self) -> None:
         if self._has_no_rows() and not self._requests:

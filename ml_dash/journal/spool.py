@@ -34,7 +34,7 @@ from .chain import Position
 from .folder import JournalFolder
 from .spool_cursor import SpoolCursor
 from .spool_file import SpoolFile
-from .spool_files import SpoolFiles
+from .spool_files import SpoolFiles, SpoolOver
 
 SHAPES_MAX = 1024
 DEFINITION_BYTES_MAX = 2048
@@ -224,6 +224,9 @@ class Spool:
         definitions = b"".join(seal(definition_row(number, shape)) for number, shape in self.shapes.copy().items())
         try:
             return self._files.open_next(first, row_bytes, definitions)
+        except SpoolOver as error:
+            # A signal handler came in between, which closed the experiment or forked.
+            raise (SpoolLeft() if self.is_left else _not_open()) from error
         except (OSError, LockError) as error:
             self._sound(error)
             if self._is_strict:
@@ -337,6 +340,8 @@ class Spool:
     def prepare(self, bytes_ahead: int) -> None:
         """Makes ready what the next `bytes_ahead` bytes of rows need; and leaves memory, if the disk works again."""
         file = self._file
+        if file.is_linked:
+            return
         try:
             if not file.is_memory:
                 self._files.prepare(file, bytes_ahead)
@@ -344,6 +349,8 @@ class Spool:
             with self._switching:
                 self._files.make_spare()
                 following = self._follow(file, 0)
+        except ExperimentError:
+            return  # it has just been closed
         except (OSError, LockError):
             return  # a recording call will meet it again if it lasts, and say so
         if following is not None:

@@ -32,8 +32,12 @@ HEADER_BYTES_MAX = 1024
 _Filled = TypeVar("_Filled")
 
 
+class SpoolOver(Exception):
+    """The spool was removed, abandoned or left to a parent process: there are no more files for it."""
+
+
 class SpoolFiles:
-    """Makes files; what follows what is the spool's affair.  Raises OSError and LockError as they come.
+    """Makes files; what follows what is the spool's affair.  Raises OSError and LockError as they come, and SpoolOver.
 
     `position` goes into the headers of files to come.
     """
@@ -47,6 +51,7 @@ class SpoolFiles:
         self._numbers = count(2)
         self._spares: list[SpoolFile] = []
         self._lock_descriptor = -1
+        self._is_over = False
 
     def open_first(self) -> SpoolFile:
         """The file that the writer's first event goes to."""
@@ -104,8 +109,9 @@ class SpoolFiles:
 
     def leave(self) -> None:
         """In a forked child: the files and the lock are the parent's."""
-        for spare in self._spares:
-            spare.close()
+        self._is_over = True
+        while self._spares:
+            self._spares.pop().close()
 
     def _spare(self, size: int) -> SpoolFile | None:
         try:
@@ -118,6 +124,8 @@ class SpoolFiles:
         return None
 
     def _new_file(self, size: int) -> SpoolFile:
+        if self._is_over:
+            raise SpoolOver
         if self._lock_descriptor < 0:
             # The spool began in memory: without the sign of life others would drain its files.
             self._hold_first(lambda path: None)
