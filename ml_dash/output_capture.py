@@ -48,11 +48,14 @@ class OutputCapture:
         with _process.changing:
             if self._record in _process.listeners:
                 return
-            try:
-                _process.redirect = _process.redirect or Redirect()
-            except (OSError, RuntimeError) as error:
-                warn(f"the output of this process cannot be captured: {error}")
-                return
+            if _process.redirect is not None:
+                _process.redirect.catch_up()
+            else:
+                try:
+                    _process.redirect = Redirect()
+                except (OSError, RuntimeError) as error:
+                    warn(f"the output of this process cannot be captured: {error}")
+                    return
             _process.listeners = (*_process.listeners, self._record)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 
 CHARACTERS_MAX = 64 * 1024
-"""Output without an end of line is cut into lines of this length."""
+"""Longer lines are cut, so that output without any end of line does not wait in memory for one."""
 
 
 class Lines:
@@ -34,13 +34,14 @@ class Lines:
 
     def _split(self, text: str) -> list[str]:
         *whole, rest = (self._open + text).split("\n")
-        lines = [_visible(line) for line in whole]
-        while len(rest) > CHARACTERS_MAX:
-            lines.append(_visible(rest[:CHARACTERS_MAX]))
-            rest = rest[CHARACTERS_MAX:]
+        lines = [part for line in whole for part in _cut(_visible(line))]
         # The last character may be the first half of an end of line, or about to be drawn over.
-        self._open = rest[rest.rfind("\r", 0, len(rest) - 1) + 1 :] if rest else ""
-        return lines
+        *cut, self._open = _cut(rest[rest.rfind("\r", 0, len(rest) - 1) + 1 :] if rest else "")
+        return lines + cut
+
+
+def _cut(line: str) -> list[str]:
+    return [line[start : start + CHARACTERS_MAX] for start in range(0, len(line) or 1, CHARACTERS_MAX)]
 
 
 def _visible(line: str) -> str:
