@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .errors import JournalCorruptError as JournalCorruptError
     from .errors import JournalVersionError as JournalVersionError
     from .errors import LockError as LockError
-    from .errors import MlDashError as MlDashError
     from .errors import MissingExtraError as MissingExtraError
+    from .errors import MlDashError as MlDashError
     from .errors import NetworkError as NetworkError
     from .errors import NotFoundError as NotFoundError
     from .errors import PrefixError as PrefixError
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from .history import experiments as experiments
     from .history import load as load
     from .history import verify as verify
+    from .logs import LogBuilder as LogBuilder
+    from .logs import LogLevel as LogLevel
+    from .params import ParametersBuilder as ParametersBuilder
     from .place import OperationMode as OperationMode
     from .remote_auto_start import rdxp as rdxp
     from .run import RUN as RUN
@@ -57,6 +60,9 @@ _MODULE_OF = {
     "Experiment": "experiment",
     "ml_dash_experiment": "experiment",
     "OperationMode": "place",
+    "LogBuilder": "logs",
+    "LogLevel": "logs",
+    "ParametersBuilder": "params",
     "RUN": "run",
     "find_project_root": "run",
     "load": "history",

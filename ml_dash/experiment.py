@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .journal.folder import JournalFolder
     from .logs import LogBuilder, Logs
     from .metrics import Metrics
+    from .output_capture import OutputCapture
     from .params import ParametersBuilder
     from .state import State
     from .status import Status
@@ -47,6 +48,8 @@ class Experiment(Described):
     - `dash_url`: the server; True means `RUN.api_url`.
     - `durability`: "normal": a disk that refuses stops no training, one warning tells; "strict": the next recording
       call raises.  `console`: whether log lines are printed.
+    - `capture_output`: whether every line written to standard output and standard error is recorded too, also by C
+      extensions and child processes (`ml_dash/output_capture.py` says what that cannot do).
     - any field of RUN: `user`, `project`, `entry`, `job_name`, …
 
     Nothing stands on disk before the start.  Raises ConfigurationError (PrefixError for the prefix) for a value that
@@ -69,6 +72,7 @@ class Experiment(Described):
         dash_root: str | PathLike[str] | None = DEFAULT_ROOT,
         durability: str = NORMAL,
         console: bool = True,
+        capture_output: bool = False,
         **run_fields: Any,
     ) -> None:
         super().__init__()
@@ -90,6 +94,8 @@ class Experiment(Described):
             console=bool(console) and environment_variables.console(), disabled=environment_variables.is_disabled()
         )
         self._components: dict[str, Any] = {}
+        self._captures_output = bool(capture_output)
+        self._output: OutputCapture | None = None
         self._durable_seq = 0
         self.run = ExperimentRun(self, prefix=prefix, **run_fields)
         words = (description, readme, self.run.readme)
@@ -274,10 +280,18 @@ class Experiment(Described):
         )
         self._given = {}
         self._recorder.open(folder, writer)
+        if self._captures_output:
+            from .output_capture import OutputCapture
+
+            self._output = OutputCapture(self._recorder)
+            self._output.start()
 
     def _close(self, event_type: str, why: dict[str, Any]) -> None:
         from .session import end
 
+        if self._output is not None:
+            self._output.close()
+            self._output = None
         writer = self._recorder.close()
         try:
             self._durable_seq = end(writer, event_type, why)

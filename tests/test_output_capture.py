@@ -350,6 +350,77 @@ def test_in_a_notebook_what_python_prints_is_taken_from_its_own_stream(tmp_path:
     assert ended.stdout == "below\nin a cell 1\na\nb\n"
 
 
+# --- Experiment(capture_output=True) ------------------------------------------------------------------------
+
+
+def run_whole(tmp_path: Path, script: str) -> subprocess.CompletedProcess[str]:
+    code = f"import os, sys\nfrom ml_dash import Experiment\n{script}"
+    return subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+
+
+def test_an_experiment_captures_from_its_start_to_its_end_each_time(tmp_path: Path) -> None:
+    ended = run_whole(
+        tmp_path,
+        "experiment = Experiment('alice/ml/run', dash_root=sys.argv[1], capture_output=True)\n"
+        "print('before')\n"
+        "for number in range(2):\n"
+        "    with experiment.run:\n"
+        "        print('session', number)\n"
+        "    print('between')\n",
+    )
+    assert ended.stdout == "before\nsession 0\nbetween\nsession 1\nbetween\n"
+    assert lines(tmp_path) == ["session 0", "session 1"]
+
+
+def test_an_experiment_captures_nothing_unless_it_is_asked_to(tmp_path: Path) -> None:
+    run_whole(tmp_path, "with Experiment('alice/ml/run', dash_root=sys.argv[1]).run: print('x')")
+    assert recorded(tmp_path) == []
+
+
+def test_a_run_that_an_exception_ends_unclosed_has_the_traceback_among_its_lines(tmp_path: Path) -> None:
+    ended = run_whole(
+        tmp_path,
+        "Experiment('alice/ml/run', dash_root=sys.argv[1], capture_output=True).run.start()\n"
+        "print('last words')\n"
+        "raise ValueError('diverged')\n",
+    )
+    assert ended.returncode == 1
+    assert lines(tmp_path) == ["last words"]
+    assert lines(tmp_path, "stderr") == ended.stderr.splitlines()
+    assert ended.stderr.splitlines()[-1] == "ValueError: diverged"
+    assert ml_dash.load(PREFIX, dash_root=tmp_path).status == "FAILED"
+
+
+def test_a_forked_child_that_exits_with_the_experiment_open_ends_no_capture(tmp_path: Path) -> None:
+    ended = run_whole(
+        tmp_path,
+        "experiment = Experiment('alice/ml/run', dash_root=sys.argv[1], capture_output=True)\n"
+        "experiment.run.start()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    print('child')\n"
+        "    experiment.metrics('m').log(x=1)\n"
+        "    sys.exit()\n"
+        "os.waitpid(child, 0)\n"
+        "print('parent')\n",
+    )
+    assert ended.stdout == "child\nparent\n"
+    assert lines(tmp_path) == ["child", "parent"]
+    assert ml_dash.load(PREFIX, dash_root=tmp_path).status == "COMPLETED"
+
+
+def test_nothing_is_captured_where_recording_is_disabled(tmp_path: Path) -> None:
+    ended = run_whole(
+        tmp_path,
+        "os.environ['ML_DASH_MODE'] = 'disabled'\n"
+        "before = os.fstat(1).st_ino\n"
+        "with Experiment('alice/ml/run', dash_root=sys.argv[1], capture_output=True).run:\n"
+        "    print('x', os.fstat(1).st_ino == before)\n",
+    )
+    assert ended.stdout == "x True\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- lines --------------------------------------------------------------------------------------------------
 
 
