@@ -30,7 +30,7 @@ _ANIMATED_IMAGES = {".gif", ".webp", ".png", ".apng"}
 
 def ending_of(target: str, purpose: str) -> str:
     """The ending of a name, with its dot, in lower case.  Raises ConfigurationError where there is none."""
-    ending = splitext(target)[1].lower()
+    ending = splitext(target)[1].lower() if isinstance(target, str) else ""
     if not ending:
         raise ConfigurationError(
             f"the target {target!r} has no ending that says the format. Expected one such as {purpose!r}"

@@ -310,6 +310,13 @@ def test_details_of_a_wrong_type_are_refused(experiment: Experiment, said: dict[
         experiment.files("models", **said)
 
 
+@pytest.mark.parametrize("way", ["save_text", "save_json", "save_pkl", "save_image", "save_video"])
+@pytest.mark.parametrize("to", [None, 3, b"a.txt"])
+def test_a_target_is_a_string(experiment: Experiment, way: str, to: Any) -> None:
+    with pytest.raises(ConfigurationError, match="target"):
+        getattr(experiment.files, way)("x", to=to)
+
+
 def test_one_tag_may_be_a_string(experiment: Experiment) -> None:
     assert experiment.files.save_text("x", to="a.txt", tags="best", bindrs=("arm",))["tags"] == ["best"]
 
