@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_dash import replay
+from ml_dash import replay as replay_module
 from ml_dash.errors import JournalCorruptError
 from ml_dash.events import PARAMS_SET
 from ml_dash.journal import checkpoint
@@ -23,6 +24,7 @@ from ml_dash.journal.appender import Appender
 from ml_dash.journal.checkpoint import Trust, load, save_positions, save_state
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.format import encode_header
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
 from ml_dash.replay import Replay
@@ -217,10 +219,14 @@ HARM = [flip_a_byte, flip_a_byte_and_set_its_times_back, cut, cut_at_a_commit, r
 
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("segment", [1, 2])
+@pytest.mark.parametrize("clock", ["goes on", "was set back"])
 def test_a_sealed_segment_that_changed_since_is_read_again_and_refuses_writing(
-    tmp_path: Path, harm: Callable[[Path], None], segment: int
+    tmp_path: Path, harm: Callable[[Path], None], segment: int, clock: str
 ) -> None:
     folder = written(tmp_path / "a")
+    if clock == "was set back":
+        later_s = time.time() + 3600
+        os.utime(folder.checkpoint_path, (later_s, later_s))
     harm(Path(folder.segment_path(segment)))
     assert opened(folder).startswith(f"corrupt in {segment} ")
     assert opened(folder) == without_checkpoint(folder, opened)
@@ -259,7 +265,8 @@ def test_after_the_damage_is_declared_the_journal_opens_and_goes_on(tmp_path: Pa
         writer.close()
     state = Replay(folder)
     assert state.refresh().params["step"] == 1
-    assert [each.declared for each in state.damage if each.refuses_writing or each.declared]
+    assert [(each.segment, each.declared) for each in state.damage] == [(1, True)]
+    keep(folder)
     assert shown(folder) == without_checkpoint(folder, shown)
 
 
@@ -281,6 +288,18 @@ def test_a_writer_waits_until_its_checkpoint_is_later_than_what_it_vouches_for(t
         kept = load(folder)
         assert kept is not None
         assert kept.written_ns > newest(folder).stat().st_ctime_ns
+
+
+def test_what_others_appended_meanwhile_is_read_and_nothing_else(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    writer = Writer(folder)
+    writer.record(PARAMS_SET, {"params": {"lr": 0.2}})
+    writer.flush()
+    append(tmp_path / "a", ("s2", [point("train", step=1)]))
+    writer.close()
+    disk = WatchedDisk()
+    Writer(JournalFolder(tmp_path / "a", disk)).close()
+    assert 0 < disk.segment_bytes_read() < 1000
 
 
 def test_bytes_that_may_not_be_durable_are_not_vouched_for(tmp_path: Path) -> None:
@@ -330,7 +349,7 @@ def test_a_reader_that_folded_much_keeps_the_state(tmp_path: Path, monkeypatch: 
     kept = load(folder)
     assert kept is not None
     assert kept.state() is None
-    monkeypatch.setattr(replay, "KEEP_BYTES_MIN", 1000)
+    monkeypatch.setattr(replay_module, "KEEP_BYTES_MIN", 1000)
     state = Replay(folder).refresh()
     kept = load(folder)
     assert kept is not None
@@ -458,12 +477,38 @@ def test_the_checkpoint_of_another_journal_changes_nothing(tmp_path: Path) -> No
     assert opened(one) == "open"
 
 
-def test_a_checkpoint_of_a_later_version_is_left_alone_by_readers(tmp_path: Path) -> None:
+def test_a_checkpoint_that_names_another_journal_is_not_trusted(tmp_path: Path) -> None:
     folder = written(tmp_path / "a")
-    line = orjson.loads(Path(folder.checkpoint_path).read_bytes().splitlines()[0])
+    rewrite(folder, journal="0" * 18)
+    disk = WatchedDisk()
+    Writer(JournalFolder(tmp_path / "a", disk)).close()
+    assert disk.segment_bytes_read() > 0
+
+
+def test_a_segment_is_not_trusted_where_the_next_header_accepts_something_else_of_it(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    number = folder.segment_numbers()[-1]
+    header, start = JournalReader(folder).header(number) or (None, None)
+    assert header is not None
+    assert header.previous is not None
+    assert start is not None
+    previous = replace(header.previous, hash="0" * 64)
+    line, _ = encode_header(header.journal, number, header.first, header.time_us, previous, header.declared)
+    newest(folder).write_bytes(line)
+    assert opened(folder) == f"corrupt in {number - 1} at {previous.bytes}"
+
+
+def rewrite(folder: JournalFolder, **members: object) -> None:
+    """As if another release, or another process, had written it."""
+    path = Path(folder.checkpoint_path)
+    line = orjson.loads(path.read_bytes().splitlines()[0])
     del line["hash"]
-    later = checkpoint._sealed({**line, "version": 2})
-    Path(folder.checkpoint_path).write_bytes(later)
+    path.write_bytes(checkpoint._sealed({**line, **members}))
+
+
+def test_a_checkpoint_of_a_later_version_is_not_trusted(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    rewrite(folder, version=2)
     assert load(folder) is None
     assert opened(folder) == "open"
 
@@ -499,6 +544,7 @@ WRITERS = """
 import sys
 from pathlib import Path
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.format import encode_header
 from ml_dash.journal.writer import Writer
 for step in range(15):
     writer = Writer(JournalFolder(Path(sys.argv[1])))

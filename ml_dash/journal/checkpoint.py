@@ -172,8 +172,7 @@ def save_positions(folder: JournalFolder, trust: Trust, end: Position, damage: I
     try:
         status = folder.disk.status(folder.segment_path(end.segment))
         is_whole = end.fence >= end.offset and all(one.segment != end.segment for one in damage)
-        # Where others have appended meanwhile, the last of them vouches.
-        if is_whole and status is not None and status.size == end.offset:
+        if is_whole and status is not None:
             vouched[end.segment] = Vouched(status, end)
         return _save(folder, end.journal, vouched, None)
     except OSError:
