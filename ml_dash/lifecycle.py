@@ -65,10 +65,15 @@ class ExperimentRun(RUN):
         with self._changing:
             if not self._experiment._recorder.is_open:
                 self._prefix = self.parsed_prefix()
-                self._experiment._open(self._prefix)
-                self._ended = None
                 self._exception_before = _uncaught_exception()
+                # Before it is open: whatever interrupts this, what is open is closed at the exit.
                 _open_runs.add(self)
+                try:
+                    self._experiment._open(self._prefix)
+                finally:
+                    if not self._experiment._recorder.is_open:
+                        _open_runs.discard(self)
+                self._ended = None
         return self._experiment
 
     def complete(self) -> None:

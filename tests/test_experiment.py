@@ -18,6 +18,7 @@ import pytest
 
 import ml_dash
 from ml_dash import Experiment, OperationMode, ml_dash_experiment
+from ml_dash.arguments import ARGUMENTS
 from ml_dash.disabled import NullDisk
 from ml_dash.errors import ExperimentError
 from ml_dash.journal.disk import Disk
@@ -612,8 +613,9 @@ def test_the_version_is_the_one_that_is_packaged() -> None:
 
 def test_the_signature_shows_the_defaults_that_people_read_about() -> None:
     parameters = inspect.signature(Experiment).parameters
-    assert list(parameters) == (
-        "prefix description readme tags bindrs metadata dash_url dash_root durability console run_fields".split()
+    assert list(parameters)[:10] == (
+        "prefix description readme tags bindrs metadata dash_url dash_root durability console".split()
     )
+    assert parameters.keys() - {"run_fields"} == ARGUMENTS, "what a misspelt argument is compared with"
     assert (parameters["dash_root"].default, parameters["durability"].default) == (".dash", "normal")
     assert (parameters["prefix"].default, parameters["console"].default) == (None, True)
