@@ -134,7 +134,7 @@ def _decode(column: Any, count: int) -> Column:
 
 def _encode_floats(values: Sequence[float]) -> dict[str, Any]:
     count = len(values)
-    doubles = pack(f"{count}d", *values)
+    doubles = pack(f"<{count}d", *values)
     if values[0] == values[-1] and doubles == doubles[:8] * count and isfinite(values[0]):
         return {"same": values[0]}
     # Most losses are 32-bit floats on their way through Python; asking the first few makes the check nearly free.
@@ -147,10 +147,10 @@ def _as_singles(values: Sequence[float], doubles: bytes) -> bytes | None:
     """The values as 32-bit floats, if that changes no bit of them; `doubles` are these values and perhaps more."""
     count = len(values)
     try:
-        singles = pack(f"{count}f", *values)
+        singles = pack(f"<{count}f", *values)
     except OverflowError:
         return None
-    return singles if pack(f"{count}d", *unpack(f"{count}f", singles)) == doubles[: 8 * count] else None
+    return singles if pack(f"<{count}d", *unpack(f"<{count}f", singles)) == doubles[: 8 * count] else None
 
 
 def encode_integers(values: Sequence[int], base: int = 0) -> Any:
@@ -168,10 +168,10 @@ def encode_integers(values: Sequence[int], base: int = 0) -> Any:
         return [value - base for value in values]
     delta_type = _integer_type(min(differences), max(differences))
     if delta_type is not None and _BYTES[delta_type] < _BYTES[value_type]:
-        data = pack(f"{count - 1}{_TYPECODES[delta_type]}", *differences)
-        return {"delta": delta_type, "first": first - base, **_data(delta_type, data)}
+        data = pack(f"<{count - 1}{_TYPECODES[delta_type]}", *differences)
+        return {"delta": delta_type, "first": first - base, "data": _text(data)}
     shifted = [value - base for value in values] if base else values
-    return _packed(value_type, pack(f"{count}{_TYPECODES[value_type]}", *shifted))
+    return _packed(value_type, pack(f"<{count}{_TYPECODES[value_type]}", *shifted))
 
 
 def _is_range(values: Sequence[int], first: int, step: int) -> bool:
@@ -201,15 +201,11 @@ def _differences(column: dict[str, Any], count: int) -> Sequence[int]:
 
 
 def _packed(dtype: str, data: bytes) -> dict[str, Any]:
-    return {"packed": dtype, **_data(dtype, data)}
+    return {"packed": dtype, "data": _text(data)}
 
 
-def _data(dtype: str, data: bytes) -> dict[str, str]:
-    if sys.byteorder == "big":
-        numbers = array(_TYPECODES[dtype], data)
-        numbers.byteswap()
-        data = numbers.tobytes()
-    return {"data": b2a_base64(data, newline=False).decode("ascii")}
+def _text(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode("ascii")
 
 
 def _unpack(dtype: str, text: str, count: int) -> array[Any]:

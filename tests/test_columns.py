@@ -112,6 +112,8 @@ MALFORMED = [
     ({"packed": "f8", "data": "AAAA"}, 1),
     ({"packed": "u1", "data": "AA=="}, 2),
     ({"packed": "u1", "data": "A!=="}, 1),
+    ({"packed": "u1", "data": "A A=="}, 1),
+    ({"packed": "u1", "data": "AA==\n"}, 1),
     ({"packed": "u1", "data": "éé=="}, 1),
     ({"packed": "u1", "data": "===="}, 3),
     ({"packed": "u1", "data": "AA==AAAA"}, 6),

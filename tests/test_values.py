@@ -388,6 +388,8 @@ def test_an_array_of_objects_that_holds_itself_is_a_cycle() -> None:
 def test_one_object_in_two_places_is_no_cycle() -> None:
     shared = [1]
     assert to_plain({"a": shared, "b": [shared, shared]}) == ({"a": [1], "b": [[1], [1]]}, [])
+    assert to_plain([shared, [[shared]], shared]) == ([[1], [[[1]]], [1]], [])
+    assert to_plain([[[shared]], shared]) == ([[[[1]]], [1]], [])
 
 
 def test_tensors_are_read_by_whichever_way_they_offer() -> None:
