@@ -76,7 +76,7 @@ def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -
 
 def folder_of(prefix: Prefix, root: Path) -> JournalFolder:
     """The journal of an experiment.  Raises NotFoundError, which gives the nearest names, where there is none."""
-    folder = JournalFolder(root.joinpath(*prefix.segments))
+    folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
     if folder.exists():
         return folder
     known = sorted("/".join(parts) for parts, _ in _walk(root, ()))
