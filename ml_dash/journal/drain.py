@@ -233,7 +233,8 @@ def _uncommitted(folder: JournalFolder, headers: list[SpoolHeader]) -> Iterator[
             yield Batch(len(part), time_us, writer, session, counter, encode_events(part, content.shapes, time_us))
             committed = counter + len(part) - 1
             ended = ended or any(row[1] in RUN_ENDS for row in part)
-    if not ended:
+    # A session of no events has not begun.
+    if committed and not ended:
         lost = {"session": session, "reason": "lost", "error": None}
         events = orjson.dumps([{"type": RUN_FAILED, "t": 0, "data": lost}])
         yield Batch(1, now_us(), writer, session, committed + 1, events)
