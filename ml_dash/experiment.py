@@ -154,7 +154,7 @@ class Experiment(Described):
         return self._recorder.writer().durable_seq if self._recorder.is_open else self._durable_seq
 
     def _component(self, name: str) -> Any:
-        if not self._recorder.is_open:
+        if self._recorder.open_writer is None:
             raise not_started()
         found = self._components.get(name)
         return found if found is not None else self._components.setdefault(name, _COMPONENTS[name](self._recorder))
@@ -238,12 +238,13 @@ class Experiment(Described):
     def _folder(self) -> JournalFolder:
         from .journal.folder import JournalFolder
 
-        path = self._place.folder_of(self.run.parsed_prefix())
+        prefix = self.run.parsed_prefix()
+        path = self._place.folder_of(prefix)
         if self._recorder.disabled:
             from .disabled import null_folder
 
             return null_folder(path)
-        return JournalFolder(path)
+        return JournalFolder(path, prefix=prefix.text)
 
     def _stored_state(self) -> State | None:
         """The state, with everything this process has recorded; None where there is no journal."""

@@ -59,15 +59,19 @@ class Metrics:
 
         What `description`, `tags` and `metadata` give first counts.  Raises ConfigurationError for any other name.
         """
-        if name is not None and not isinstance(name, str):
-            raise ConfigurationError(f"a metric's name is text, or None for the unnamed metric, not {name!r:.100}")
-        builder = self._builders.get(name)
-        if builder is None:
-            name = None if name is None else str.__str__(name)
-            builder = self._builders.setdefault(name, MetricBuilder(self._recorder, self.buffer, name))
+        try:
+            builder = self._builders[name]
+        except (KeyError, TypeError):
+            builder = self._new_builder(name)
         if description is not None or tags is not None or metadata is not None:
             builder._describe(description, tags, metadata)
         return builder
+
+    def _new_builder(self, name: Any) -> MetricBuilder:
+        if name is not None and not isinstance(name, str):
+            raise ConfigurationError(f"a metric's name is text, or None for the unnamed metric, not {name!r:.100}")
+        name = None if name is None else str.__str__(name)
+        return self._builders.setdefault(name, MetricBuilder(self._recorder, self.buffer, name))
 
     def log(self, /, **fields: Any) -> Metrics:
         """A point of the unnamed metric; for each field that is a dict, a point of the metric that the field names.
@@ -75,6 +79,17 @@ class Metrics:
         The other fields stand in each of those points too, unless the dict has them itself.  With dicts alone there is
         no unnamed point.  `_ts` and `_flush` as in `MetricBuilder.log`.  Returns self.
         """
+        for value in fields.values():
+            if type(value) not in _SCALARS and isinstance(value, Mapping):
+                break
+        else:
+            if "_ts" not in fields and "_flush" not in fields:
+                if fields:
+                    self(None).log(**fields)
+                return self
+        return self._log_nested(fields)
+
+    def _log_nested(self, fields: dict[str, Any]) -> Metrics:
         flush, given = fields.pop("_flush", False), fields.pop("_ts", None)
         # Before anything is recorded, and once: all points of the call have one time.
         timestamp = {} if given is None else {"_ts": timestamp_of(self._recorder, given)}
@@ -112,6 +127,7 @@ class MetricBuilder:
         self._recorder = recorder
         self._of_thread = recorder.of_thread
         self._buffers = buffers
+        # In one tuple: another thread must never see the stream of one writer with another one.
         self._bound: tuple[Writer | None, Any] = (None, None)
         self._description: dict[str, Any] = {}
         self._is_described = True
@@ -126,23 +142,21 @@ class MetricBuilder:
         time of the call.  `_flush=True` flushes.  Raises ConfigurationError for a `_ts` that is no time,
         ExperimentError where the experiment is not open.
         """
-        writer = self._recorder.writer()
-        bound = self._bound
-        if bound[0] is not writer:
-            bound = self._bind(writer)
+        writer, stream = self._bound
+        if writer is not self._recorder.open_writer or writer is None:
+            writer, stream = self._bind()
         if "_ts" in fields or "_flush" in fields:
-            return self._log_specially(fields)
-        writer.record_stream(bound[1], fields)
+            return self._log_specially(writer, stream, fields)
+        writer.record_stream(stream, fields)
         self._of_thread.timestamp = time()
         return self
 
-    def _log_specially(self, fields: dict[str, Any]) -> MetricBuilder:
+    def _log_specially(self, writer: Writer, stream: Stream, fields: dict[str, Any]) -> MetricBuilder:
         flush, given = fields.pop("_flush", False), fields.pop("_ts", None)
         timestamp = time() if given is None else timestamp_of(self._recorder, given)
         if given is not None:
             fields["_ts"] = timestamp
-        writer = self._recorder.writer()
-        writer.record_stream(writer.stream(METRIC_LOGGED, self.name), fields)
+        writer.record_stream(stream, fields)
         self._of_thread.timestamp = timestamp
         return self.flush() if flush else self
 
@@ -162,13 +176,13 @@ class MetricBuilder:
         self._buffers._values.add(self.name, fields)
         return self
 
-    def _bind(self, writer: Writer) -> tuple[Writer, Stream]:
-        """The stream of this metric in this writer, and its description before its first point."""
+    def _bind(self) -> tuple[Writer, Stream]:
+        """The open writer and the stream of this metric in it; the description goes before the first point."""
+        writer = self._recorder.writer()
         bound = (writer, writer.stream(METRIC_LOGGED, self.name))
         if not self._is_described:
             self._is_described = True
             writer.record(METRIC_DESCRIBED, {"name": self.name, **self._description})
-        # One assignment: another thread must not see the stream of one writer with another one.
         self._bound = bound
         return bound
 

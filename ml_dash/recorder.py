@@ -31,15 +31,16 @@ def not_started() -> ExperimentError:
 class Recorder:
     """Belongs to one Experiment; it opens and closes it, components only use it.
 
-    `console` says whether log lines are printed, `disabled` that nothing is recorded.  `of_thread.timestamp` is what
-    `set_last_timestamp` sets; a metric's `log` sets it there, without the call.
+    `console` says whether log lines are printed, `disabled` that nothing is recorded.  Where a metric logs a point a
+    call less counts: `open_writer` is what `writer()` gives, or None, `of_thread.timestamp` what `set_last_timestamp`
+    sets.
     """
 
     def __init__(self, *, console: bool = True, disabled: bool = False) -> None:
         self.console = console
         self.disabled = disabled
         self._folder: JournalFolder | None = None
-        self._writer: Writer | None = None
+        self.open_writer: Writer | None = None
         self._replay: Replay | None = None
         self._replay_process = 0
         self.of_thread = threading.local()
@@ -48,7 +49,7 @@ class Recorder:
 
     def writer(self) -> Writer:
         """The open writer.  Raises ExperimentError before the start and after the end."""
-        writer = self._writer
+        writer = self.open_writer
         if writer is None:
             raise not_started()
         return writer
@@ -65,7 +66,7 @@ class Recorder:
 
         Raises ExperimentError before the first start, StorageError or LockError where the journal cannot be written.
         """
-        folder, writer = self.folder, self._writer
+        folder, writer = self.folder, self.open_writer
         if writer is not None:
             writer.commit()
         process = os.getpid()
@@ -87,16 +88,16 @@ class Recorder:
 
     @property
     def is_open(self) -> bool:
-        return self._writer is not None
+        return self.open_writer is not None
 
     def open(self, folder: JournalFolder, writer: Writer) -> None:
         if folder != self._folder:
             self._folder, self._replay = folder, None
-        self._writer = writer
+        self.open_writer = writer
 
     def close(self) -> Writer:
         """Nothing is recorded from here on.  Gives the writer, which is the caller's to end."""
-        writer, self._writer = self.writer(), None
+        writer, self.open_writer = self.writer(), None
         return writer
 
     @property

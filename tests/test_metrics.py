@@ -196,7 +196,7 @@ def test_dicts_alone_make_no_unnamed_point(experiment: Experiment) -> None:
 
 
 def test_logging_nothing_records_nothing(experiment: Experiment) -> None:
-    experiment.metrics.log().log(_flush=True)
+    experiment.metrics.log().log(_flush=True).log(_ts=1).log(_ts=None)
     assert experiment.metrics.list_all() == []
 
 
