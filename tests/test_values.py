@@ -515,6 +515,7 @@ def test_a_value_larger_than_the_bound_is_described_and_its_neighbours_stay() ->
 
 def test_near_the_end_of_the_stack_nothing_is_raised() -> None:
     refused: list[int] = []
+    found: list[Any] = []
 
     def descend(level: int) -> int:
         try:
@@ -522,13 +523,30 @@ def test_near_the_end_of_the_stack_nothing_is_raised() -> None:
         except RecursionError:
             return level
         try:
-            to_plain({"a": [Decimal(1), Opaque(), nested(100)]})
+            found.append(to_plain({"a": [Decimal(1), Opaque(), nested(100)]}))
         except RecursionError:
             refused.append(deepest - level)
         return deepest
 
     descend(0)
     assert max(refused, default=0) <= 12
+    plain, tags = found[0]
+    assert plain["a"].endswith("no stack left>")
+    assert tags == [[["a"], "repr", "object"]]
+    assert found[-1] == to_plain({"a": [Decimal(1), Opaque(), nested(100)]})
+
+
+def test_tuples_that_are_keys_come_back_down_to_their_bound() -> None:
+    key: Any = "end"
+    for _ in range(values.KEY_DEPTH_MAX):
+        key = (key, 1)
+    assert same(through_json({key: 1})[2], {key: 1})
+    for _ in range(3000):
+        key = (key,)
+    [(restored, value)] = through_json({key: 1})[2].items()
+    assert value == 1
+    assert "repr" in {tag[1] for tag in to_plain({key: 1})[1]}
+    assert isinstance(restored, tuple)
 
 
 def test_a_dict_that_another_thread_changes_is_said_somehow() -> None:
