@@ -95,8 +95,11 @@ class Told:
         keys = dict.fromkeys(key for fields in points for key in fields)
         return {key: [fields.get(key) for fields in points] for key in keys}
 
-    def latest(self, points: list[tuple[Event, dict[str, Any]]]) -> list[dict[str, Any]]:
-        return [fields for each, fields in points if not self._is_superseded(each, fields, points)]
+    def latest(self, points: list[tuple[Event, dict[str, Any]]]) -> dict[str, list[Any]]:
+        """The columns of what is not superseded, in the order of all of them."""
+        kept = [fields for each, fields in points if not self._is_superseded(each, fields, points)]
+        columns, order = self.table(kept), self.table([fields for _, fields in points])
+        return {key: columns[key] for key in order if key in columns}
 
     def _is_superseded(self, own: Event, fields: dict[str, Any], points: list[tuple[Event, dict[str, Any]]]) -> bool:
         step = step_of(fields)
@@ -127,7 +130,7 @@ def test_what_is_read_back_is_what_was_recorded(parts: list[Part]) -> None:
             assert columns.time_us.to_list() == [each.time_us for each, _ in points]
             rows = metric_rows(folder, name, 0, None)
             assert repr([row["data"] for row in rows]) == repr([fields for _, fields in points])
-            assert repr(metric_columns(folder, name).to_dict()) == repr(told.table(told.latest(points)))
+            assert repr(metric_columns(folder, name).to_dict()) == repr(told.latest(points))
         assert [line.seq for line in log_rows(folder)] == [each.seq for each in told.log_lines()]
 
 
@@ -140,14 +143,14 @@ def test_a_run_at_an_event_reads_as_if_nothing_had_been_recorded_after_it(
     at = data.draw(st.integers(1, len(told.events)))
     then = Told(told.events[:at], fold(told.events[:at]))
     with TemporaryDirectory() as root:
-        append(Path(root) / PREFIX, *parts)
+        folder = append(Path(root) / PREFIX, *parts)
         run = load(PREFIX, dash_root=root, at=at)
         assert repr(run.state) == repr(then.state)
         for name in told.state.metrics:
             points = list(then.payloads(METRIC_LOGGED, name))
             if name in run.metrics:
-                assert repr(run.metrics[name].columns()) == repr(then.table(then.latest(points)))
-                assert len(run.metrics[name]) == len(then.latest(points))
+                assert repr(run.metrics[name].columns()) == repr(then.latest(points))
+                assert len(run.metrics[name]) == len(metric_columns(folder, name, at=at))
             else:
                 assert points == []
         assert [line.seq for line in run.logs] == [each.seq for each in then.log_lines()]
