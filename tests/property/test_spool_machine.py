@@ -1,5 +1,5 @@
-"""Whatever is recorded, taken, made durable, sought again, refused by the disk, and in whatever order: a spool gives each
-event once, in order, and its files hold every one that is not durable; a crash at any moment changes nothing of that."""
+"""Whatever is recorded, taken, made durable, sought again or refused by the disk, in whatever order: a spool gives each
+event once, in order, and its files hold every one that is not durable, also if the process died at any moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that starts writers and kills them at random moments; `python -m tests.writer.killing ROOT SEED WRITERS KILLS`.
+"""Starts writers and kills them at random moments: `python -m tests.writer.killing ROOT SEED WRITERS KILLS`.
 
 Each writer is a forked child that opens the experiment, records, sometimes flushes, sometimes closes and opens it
 again, for ever, until SIGKILL.  After each recording call that returned it counts one up in memory that it shares

@@ -36,9 +36,7 @@ def read(folder: JournalFolder) -> list[Event]:
 
 def points(events: list[Event], name: str) -> list[Any]:
     """The field `i` of every point of a metric, in sequence order."""
-    return [
-        event.data["fields"]["i"] for event in events if event.type == METRIC_LOGGED and event.data["name"] == name
-    ]
+    return [event.data["fields"]["i"] for event in events if event.type == METRIC_LOGGED and event.data["name"] == name]
 
 
 def log(writer: Writer, name: str, i: Any, **fields: Any) -> None:

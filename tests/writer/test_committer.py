@@ -1,4 +1,4 @@
-"""Committer: what is recorded gets into the journal by itself, and nothing that fails on the way reaches the training."""
+"""Committer: what is recorded gets into the journal by itself; what fails on the way does not reach the training."""
 
 from __future__ import annotations
 
@@ -186,7 +186,9 @@ def test_a_journal_that_cannot_be_written_costs_nothing_but_a_warning(
     assert points(read(folder), "loss") == [0]
     disk.failing = set()
     log(writer, "loss", 100)
-    wait_until(lambda: points(read(folder), "loss") == list(range(101)), "it is written by itself, once that works again")
+    wait_until(
+        lambda: points(read(folder), "loss") == list(range(101)), "it is written by itself, once that works again"
+    )
     writer.close()
     assert points(reopen(folder), "loss") == list(range(101))
     assert capsys.readouterr().err.count("WARNING") == 1

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ml_dash.errors import JournalCorruptError, StorageError
 from ml_dash.codec import decode_events, events_of
+from ml_dash.errors import JournalCorruptError, StorageError
 from ml_dash.events import RUN_FAILED
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
@@ -188,7 +188,7 @@ def test_a_row_that_changed_on_the_disk_is_not_believed(folder: JournalFolder) -
     writer = die_recording(folder, 10)
     path = Path(folder.spool_path(writer, 1))
     data = path.read_bytes()
-    row = data.index(b'[', data.index(b"],") if b"],7" in data else data.rindex(b"\n", 0, data.rindex(b"xxx")))
+    row = data.index(b"[", data.index(b"],") if b"],7" in data else data.rindex(b"\n", 0, data.rindex(b"xxx")))
     path.write_bytes(data[: row + 1] + bytes([data[row + 1] ^ 1]) + data[row + 2 :])
     found = points(reopen(folder), "loss")
     assert found == list(range(len(found)))

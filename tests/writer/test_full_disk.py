@@ -1,7 +1,8 @@
-"""F13: the disk is full for real, then there is space again.  Training goes on, somebody is told once, nothing is torn."""
+"""F13: the disk is full for real, then there is space again.  Training goes on, one warning says so, all is kept."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from ml_dash.journal.folder import JournalFolder
 from .support import ROOT, points, reopen, run_python
 
 FILL = """
-import os, sys, time, json
+import json, os, resource, shutil, sys, time
 from pathlib import Path
 from ml_dash.errors import StorageError
 from ml_dash.journal.folder import JournalFolder
@@ -76,13 +77,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(mount)], check=True)
 
 
+IMPORTS = "import os, resource, shutil, sys\nfrom pathlib import Path\n"
 MOUNTED = (
-    "lambda: (Path(sys.argv[1]).parent / 'ballast').write_bytes(bytes(__import__('shutil').disk_usage(sys.argv[1]).free))",
+    "lambda: (Path(sys.argv[1]).parent / 'ballast').write_bytes(bytes(shutil.disk_usage(sys.argv[1]).free))",
     "lambda: os.unlink(Path(sys.argv[1]).parent / 'ballast')",
 )
 LIMITED = (
-    "lambda: __import__('resource').setrlimit(__import__('resource').RLIMIT_FSIZE, (1, -1))",
-    "lambda: __import__('resource').setrlimit(__import__('resource').RLIMIT_FSIZE, (-1, -1))",
+    "lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, -1))",
+    "lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))",
 )
 
 
@@ -92,7 +94,7 @@ def fill(small_disk: Path, *, is_strict: bool) -> tuple[list[int], str, JournalF
     folder = JournalFolder(small_disk / "run")
     ran = run_python(FILL.format(make_full=make_full, make_room=make_room, is_strict=is_strict), folder.experiment)
     assert ran.returncode == 0, ran.stderr
-    return __import__("json").loads(ran.stdout), ran.stderr, folder
+    return json.loads(ran.stdout), ran.stderr, folder
 
 
 def test_f13_a_full_disk_costs_nothing_but_a_warning(small_disk: Path) -> None:
@@ -134,9 +136,7 @@ def test_f13_an_experiment_cannot_be_opened_on_a_full_disk_and_can_when_there_is
     is_mounted = small_disk.name == "disk"
     make_full, make_room = MOUNTED if is_mounted else LIMITED
     script = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from ml_dash.errors import StorageError\n"
+        IMPORTS + "from ml_dash.errors import StorageError\n"
         "from ml_dash.journal.folder import JournalFolder\n"
         "from ml_dash.journal.writer import Writer\n"
         "folder = JournalFolder(Path(sys.argv[1]))\n"

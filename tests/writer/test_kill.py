@@ -34,7 +34,9 @@ def kill_writers(experiment: Path, seed: int, writers: int, kills: int) -> None:
         kept = found[f"m{number}"]
         assert sorted(kept) == list(range(len(kept))), f"writer {number} of seed {seed}: an event is lost or doubled"
         # The call that the kill interrupted may have got that far, and the acknowledgement of one may not.
-        assert len(kept) in (count, count + 1), f"writer {number} of seed {seed}: {count} returned, {len(kept)} are there"
+        assert len(kept) in (count, count + 1), (
+            f"writer {number} of seed {seed}: {count} returned, {len(kept)} are there"
+        )
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -187,11 +187,14 @@ def test_another_error_of_the_lock_is_not_taken_for_a_missing_one(path: str, mon
 
 def test_flock_refused_by_the_kernel_is_named(folder: JournalFolder) -> None:
     """The same with the real system call, where strace can make it fail."""
-    script = "import sys, pathlib\nfrom ml_dash.journal.folder import JournalFolder\nfrom ml_dash.journal.writer import Writer\n"
+    script = "import sys, pathlib\nfrom ml_dash.journal.folder import JournalFolder\n"
+    script += "from ml_dash.journal.writer import Writer\n"
     command = ["strace", "-f", "-o", "/dev/null", "-e", "inject=flock:error=ENOLCK", sys.executable, "-c"]
     script += "Writer(JournalFolder(pathlib.Path(sys.argv[1])))"
     try:
-        ran = subprocess.run([*command, script, str(folder.experiment)], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        ran = subprocess.run(
+            [*command, script, str(folder.experiment)], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
     except FileNotFoundError:
         ran = subprocess.run(
             [sys.executable, "-c", _INJECTED + script, str(folder.experiment)],

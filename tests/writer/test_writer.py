@@ -85,7 +85,7 @@ def test_a_closed_writer_says_that_it_is_not_open(folder: JournalFolder) -> None
     writer = Writer(folder)
     log(writer, "loss", 1)
     writer.close()
-    with pytest.raises(ExperimentError, match="not open.*run.start"):
+    with pytest.raises(ExperimentError, match=r"not open.*run\.start"):
         log(writer, "loss", 2)
     with pytest.raises(ExperimentError, match="not open"):
         writer.record("params.set", {})
@@ -190,3 +190,10 @@ def test_many_events_in_a_tight_loop_take_no_room_in_the_process(folder: Journal
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) < 60_000_000
     assert sum(line.count for line in JournalReader(folder).commits()) == 300_000
+
+
+def test_streams_are_one_object_for_each_type_and_name(folder: JournalFolder) -> None:
+    writer = Writer(folder)
+    assert writer.stream(METRIC_LOGGED, "a") is writer.stream(METRIC_LOGGED, "a")
+    assert writer.stream(METRIC_LOGGED, "a") is not writer.stream(METRIC_LOGGED, "b")
+    writer.close()
