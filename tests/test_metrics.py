@@ -13,8 +13,13 @@ import pytest
 
 import ml_dash
 from ml_dash import Experiment
-from ml_dash.errors import ConfigurationError, ExperimentError
-from ml_dash.metrics import MetricBuilder
+from ml_dash.errors import ConfigurationError, ExperimentError, StorageError
+from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.writer import Writer
+from ml_dash.metrics import MetricBuilder, Metrics
+from ml_dash.recorder import Recorder
+
+from .writer.faults import FULL, FaultyDisk
 
 PREFIX = "alice/ml/run"
 
@@ -444,3 +449,26 @@ def test_columns_can_be_had_from_each_library(experiment: Experiment) -> None:
         frame = export()
         found = frame.to_pydict() if library == "pyarrow" else {name: frame[name].to_list() for name in frame.columns}
         assert found == expected
+
+
+# --- flush --------------------------------------------------------------------------------------------------
+
+
+def test_a_flush_that_the_disk_refuses_does_not_end_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = FaultyDisk()
+    folder = JournalFolder(tmp_path / PREFIX, disk)
+    writer, recorder = Writer(folder), Recorder()
+    recorder.open(folder, writer)
+    metrics = Metrics(recorder)
+    disk.failing.update((*FULL, "sync_data"))
+    assert metrics.log(epoch=1).flush() is metrics
+    assert metrics("train").log(loss=1).flush().log(loss=2, _flush=True) is metrics("train")
+    with pytest.raises(StorageError):
+        writer.flush()
+    assert capsys.readouterr().err.count("[ml-dash] WARNING") == 1
+    disk.failing.clear()
+    metrics.flush()
+    assert points(metrics("train")) == [{"loss": 1}, {"loss": 2}]
+    writer.close()
