@@ -28,7 +28,7 @@ from ml_dash.journal.format import encode_header
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
 from ml_dash.replay import Replay
-from ml_dash.state import State
+from ml_dash.state import FrozenDict, State
 
 from .histories import event, point
 from .journals import append, session
@@ -279,6 +279,16 @@ def test_a_segment_that_was_changed_in_the_tick_of_the_checkpoint_is_read(tmp_pa
     assert newest(folder).name in {name for name, count in disk.chunks if count > 100}
 
 
+def test_what_was_not_trusted_is_not_trusted_after_somebody_wrote_the_checkpoint_again(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    changed_ns = newest(folder).stat().st_ctime_ns
+    os.utime(folder.checkpoint_path, ns=(changed_ns, changed_ns))
+    keep(folder)
+    disk = WatchedDisk()
+    Writer(JournalFolder(tmp_path / "a", disk)).close()
+    assert newest(folder).name in {name for name, count in disk.chunks if count > 100}
+
+
 def test_a_writer_waits_until_its_checkpoint_is_later_than_what_it_vouches_for(tmp_path: Path) -> None:
     folder = written(tmp_path / "a")
     for step in range(5):
@@ -380,6 +390,32 @@ def test_a_kept_state_does_not_hide_what_was_damaged_since(
     harm(Path(folder.segment_path(segment)))
     assert shown(folder) == without_checkpoint(folder, shown)
     assert Replay(folder).refresh().seq > 0
+
+
+def test_bytes_behind_what_was_vouched_for_are_read_also_where_a_kept_state_stands_behind_them(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    writer = Writer(folder)
+    writer.record(PARAMS_SET, {"params": {"lr": 0.2}})
+    writer.flush()
+    append(tmp_path / "a", ("s2", [event(PARAMS_SET, params={"lr": 0.3})]))
+    keep(folder)
+    data = newest(folder).read_bytes()
+    newest(folder).write_bytes(data.replace(b"0.3", b"0.4"))
+    writer.close()
+    assert shown(folder) == without_checkpoint(folder, shown)
+
+
+def test_a_kept_state_is_gone_on_from_also_where_others_have_appended_since(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    trust = Trust(folder)
+    reader = JournalReader(folder, trusted=trust)
+    list(reader.commits())
+    assert reader.position is not None
+    state = Replay(folder).refresh()
+    marked = replace(state, params=FrozenDict({"folded": "no"}))
+    assert save_state(folder, trust, reader.position, reader.damage, marked)
+    append(tmp_path / "a", ("s2", [event(PARAMS_SET, params={"more": 1})]))
+    assert Replay(folder).refresh().params == {"folded": "no", "more": 1}
 
 
 def test_a_kept_state_that_is_newer_than_what_is_asked_for_is_not_used(tmp_path: Path) -> None:
@@ -522,8 +558,32 @@ class NoCheckpointDisk(Disk):
         return super().create(path)
 
 
-def test_a_checkpoint_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
-    folder = JournalFolder(tmp_path / "a", NoCheckpointDisk())
+class FullDisk(NoCheckpointDisk):
+    """There is room for its name, not for its bytes."""
+
+    def __init__(self) -> None:
+        self._checkpoint = -1
+
+    def create(self, path: str) -> int:
+        descriptor = Disk.create(self, path)
+        if ".checkpoint." in path:
+            self._checkpoint = descriptor
+        return descriptor
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        if descriptor == self._checkpoint:
+            raise OSError(28, os.strerror(28))
+        super().write(descriptor, data)
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        if descriptor == self._checkpoint:
+            self._checkpoint = -1
+
+
+@pytest.mark.parametrize("disk", [NoCheckpointDisk, FullDisk])
+def test_a_checkpoint_that_cannot_be_written_fails_nobody(tmp_path: Path, disk: Callable[[], Disk]) -> None:
+    folder = JournalFolder(tmp_path / "a", disk())
     writer = Writer(folder)
     writer.record(PARAMS_SET, {"params": {"lr": 1}})
     writer.close()
