@@ -173,7 +173,7 @@ def test_f19_a_seeded_bug_is_caught(tmp_path: Path, bug: str) -> None:
     source = path.read_text(encoding="utf-8")
     assert source.count(right) == 1, "this is not in the source any more: seed the bug anew"
     path.write_text(source.replace(right, wrong), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "100"]
     command += [f"tests/journal/{name}" for name in TESTS]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
