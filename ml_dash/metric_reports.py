@@ -6,6 +6,7 @@ What only makes sense for its storage, the chunks, has the value that it has the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from .codec import CodecError, decode_events
@@ -24,7 +25,8 @@ def stats(replay: Replay, name: str | None, described: Mapping[str, Any]) -> dic
         "name": name,
         "description": metric.description if metric.description is not None else described.get("description"),
         "tags": list(metric.tags or described.get("tags") or ()),
-        "metadata": metric.metadata if metric.metadata is not None else described.get("metadata"),
+        # The state's own must not change when the caller's does.
+        "metadata": deepcopy(metric.metadata if metric.metadata is not None else described.get("metadata")),
         "totalDataPoints": str(metric.count),
         "bufferedDataPoints": str(metric.count),
         "chunkedDataPoints": "0",

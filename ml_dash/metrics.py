@@ -55,9 +55,10 @@ class Metrics:
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> MetricBuilder:
-        """The metric of this name, which may contain `/`; without one, the unnamed metric.
+        """The metric of this name; without one, the unnamed metric.
 
-        What `description`, `tags` and `metadata` give first counts.  Raises ConfigurationError for any other name.
+        The name is any text and may contain `/`.  What `description`, `tags` and `metadata` give first counts.  Raises
+        ConfigurationError for a name that is no text.
         """
         try:
             builder = self._builders[name]

@@ -39,12 +39,12 @@ _AT_WORK = ("__call__", "__iter__", "__getitem__", "__next__", "__await__", "__e
 
 
 def flatten(params: Any, parent: str | None = None, separator: str = ".") -> dict[str, Any]:
-    """`{"model": {"lr": 0.1}}` → `{"model.lr": 0.1}`.  {} for what `members` does not open.
+    """`{"model": {"lr": 0.1}}` → `{"model.lr": 0.1}`.  {} for what has no `named_values`.
 
     A key that comes twice stands where it came last.
     """
     flat: dict[str, Any] = {}
-    opened = members(params) or {}
+    opened = named_values(params) or {}
     stack: list[tuple[str | None, Iterator[tuple[Any, Any]], int]] = [(parent, iter(opened.items()), id(params))]
     open_ids = {id(params)}
     while stack:
@@ -96,6 +96,20 @@ def key_text(key: Any) -> str:
         return str.__str__(key) if isinstance(key, str) else str(key)
     except Exception:
         return describe(key)
+
+
+def named_values(source: Any) -> dict[Any, Any] | None:
+    """What `source` holds, given as parameters rather than as the value of one; None where it holds no named values.
+
+    An object given like this is opened whatever its repr says.
+    """
+    opened = members(source)
+    if opened is not None or issubclass(type(source), type):
+        return opened
+    try:
+        return _attributes(source)
+    except Exception:
+        return None
 
 
 def members(value: Any) -> dict[Any, Any] | None:
@@ -173,6 +187,16 @@ def _object_members(value: Any) -> dict[Any, Any] | None:
     kind = type(value)
     if all(_defines(kind, name) for name in _LIKE_A_MAPPING) and not _defines(kind, "__call__"):
         return _mapping_members(value)
+    found = _attributes(value)
+    has_own_repr = any("__repr__" in _own_attributes(base) for base in kind.__mro__[:-1])
+    if found and has_own_repr and not _defines(kind, "to_dict") and not all(map(_is_plain, found.values())):
+        return None
+    return found
+
+
+def _attributes(value: Any) -> dict[Any, Any] | None:
+    """Rule 3, but for the repr; None where there are none."""
+    kind = type(value)
     if issubclass(kind, (ModuleType, BaseException)) or any(_defines(kind, name) for name in _AT_WORK):
         return None
     own = getattr(value, "__dict__", None)
@@ -182,9 +206,6 @@ def _object_members(value: Any) -> dict[Any, Any] | None:
     found = _public_data(kind)
     found |= {name: getattr(value, name) for name in reversed(slots) if _is_public(name) and hasattr(value, name)}
     found |= {name: item for name, item in (own or {}).items() if _is_public(name)}
-    has_own_repr = any("__repr__" in _own_attributes(base) for base in kind.__mro__[:-1])
-    if has_own_repr and not _defines(kind, "to_dict") and not all(map(_is_plain, found.values())):
-        return None
     return found or None
 
 

@@ -19,7 +19,7 @@ from .codec import decode_events
 from .errors import ConfigurationError
 from .events import PARAMS_SET
 from .journal.reader import JournalReader
-from .param_forms import flatten, members, unflatten
+from .param_forms import flatten, named_values, unflatten
 from .parameters import Parameters, ancestors
 from .recorder import Recorder
 
@@ -49,7 +49,7 @@ class ParametersBuilder:
         writer = self._recorder.writer()
         flat: dict[str, Any] = {}
         for source in (*sources, params):
-            if members(source) is None:
+            if named_values(source) is None:
                 raise ConfigurationError(
                     f"params.set() cannot name the values of {source!r:.200}. Expected a mapping, a config object or a "
                     "class; give a single value a name, as in params.set(lr=0.001)"

@@ -378,6 +378,17 @@ def test_stats_give_counts_as_text_and_times_of_the_first_and_the_last_point(exp
     assert (stats["createdAt"], stats["updatedAt"]) == (rows[0]["createdAt"], rows[-1]["createdAt"])
 
 
+def test_an_answer_can_be_changed_without_changing_the_metric(experiment: Experiment) -> None:
+    train = experiment.metrics("train", tags=["a"], metadata={"units": ["nats"]}).log(loss=[1])
+    for answer in (train.stats(), train.list_all()[0]):
+        answer["tags"].append("b")
+        answer.get("metadata", {"units": []})["units"].append("bits")
+    train.columns()["loss"][0].append(2)
+    train.summary()["loss"]["last"].append(3)
+    assert (train.stats()["tags"], train.stats()["metadata"]) == (["a"], {"units": ["nats"]})
+    assert train.columns() == {"loss": [[1]]}
+
+
 def test_stats_of_a_metric_without_points_count_none(experiment: Experiment) -> None:
     stats = experiment.metrics("unknown", description="soon").stats()
     assert (stats["totalDataPoints"], stats["createdAt"], stats["description"]) == ("0", None, "soon")

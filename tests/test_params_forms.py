@@ -262,6 +262,22 @@ def test_a_configuration_with_a_repr_of_its_own_is_opened_if_it_can_say_itself_a
     assert set(flatten(Pretrained())) == {"hidden_size", "device"}
 
 
+class Speaking:
+    """A configuration with a repr of its own and an attribute that is no plain data."""
+
+    def __init__(self) -> None:
+        self.lr = 0.1
+        self.device = object()
+
+    def __repr__(self) -> str:
+        return "Speaking(lr=0.1)"
+
+
+def test_an_object_with_a_repr_of_its_own_is_opened_where_it_is_given_as_the_parameters() -> None:
+    assert set(flatten(Speaking())) == {"lr", "device"}
+    assert list(flatten({"cfg": Speaking()})) == ["cfg"]
+
+
 class Color(enum.Enum):
     RED = 1
 
