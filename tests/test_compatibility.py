@@ -10,6 +10,7 @@ import pytest
 
 import ml_dash
 from ml_dash.experiment import Experiment
+from ml_dash.files import Bindr, FileBuilder, Files
 from ml_dash.lifecycle import ExperimentRun
 from ml_dash.logs import Logs
 from ml_dash.metric_buffers import MetricBuffers, SummaryCache
@@ -17,6 +18,7 @@ from ml_dash.metrics import MetricBuilder, Metrics
 from ml_dash.params import ParametersBuilder
 from ml_dash.recorder import Recorder
 from ml_dash.run import FIELDS
+from ml_dash.tracks import TrackBuilder, Tracks, TrackSlice
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "spec/compatibility.md").read_text(encoding="utf-8")
@@ -31,6 +33,11 @@ HOLDERS = {
     "metrics(name)": MetricBuilder(Recorder(), MetricBuffers(Metrics(Recorder()), Recorder()), "train"),
     "metrics.buffer": MetricBuffers,
     "summary_cache": SummaryCache,
+    "files": Files,
+    "bindrs(name)": Bindr(Recorder(), "arm"),
+    "tracks": Tracks,
+    "tracks(topic)": TrackBuilder,
+    "slice": TrackSlice,
 }
 
 
@@ -80,3 +87,9 @@ def test_every_public_member_has_a_row(holder: str) -> None:
     members -= set(FIELDS) - {"prefix", "id"} if holder == "run" else set()
     assert members
     assert sorted(name for name in members if f"{holder}.{name}" not in named) == []
+
+
+def test_a_folder_of_files_can_do_what_the_accessor_can() -> None:
+    assert {name for name in dir(FileBuilder) if not name.startswith("_")} == {
+        name for name in dir(Files) if not name.startswith("_")
+    }
