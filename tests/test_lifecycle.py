@@ -454,11 +454,11 @@ def test_a_forked_child_never_ends_the_session_of_its_parent(code: str, records:
     ended = run_script(
         "import os, sys\nfrom pathlib import Path\n"
         "from ml_dash.journal.folder import JournalFolder\nfrom ml_dash.replay import Replay\n"
-        "sys.stderr = open(os.devnull, 'w')\n"
         "with experiment.run:\n"
         "    parent = os.getpid()\n"
         "    child = os.fork()\n"
         "    if child == 0:\n"
+        "        sys.stderr = open(os.devnull, 'w')\n"
         f"        {child}{code}\n"
         "    else:\n"
         "        os.waitpid(child, 0)\n"
