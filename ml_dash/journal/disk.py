@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -97,6 +98,17 @@ class Disk:
         written = os.write(descriptor, data)
         while written < len(data):
             written += os.write(descriptor, memoryview(data)[written:])
+
+    def keeps_reserved_blocks(self, path: str) -> bool:
+        """Whether a block that was reserved in this folder can be written to whatever happens to the file system.
+
+        Not so where a server may vanish, nor where blocks are never written in place (zfs): a map would end in SIGBUS.
+        """
+        try:
+            with open("/proc/self/mounts", "rb") as mounts:
+                return file_system_of(os.path.realpath(path), os.fsdecode(mounts.read())) in _KEEPS_RESERVED_BLOCKS
+        except OSError:
+            return False
 
     def reserve_map(self, descriptor: int, size: int) -> mmap.mmap:
         """A writable, shared map of the file's first `size` bytes, on blocks that are really reserved.
@@ -216,6 +228,22 @@ class Disk:
 
     def make_read_only(self, descriptor: int) -> None:
         os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o555)
+
+
+_KEEPS_RESERVED_BLOCKS = frozenset("bcachefs btrfs ext2 ext3 ext4 f2fs jfs overlay tmpfs xfs".split())
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def file_system_of(path: str, mounts: str) -> str:
+    """The type of the file system that an absolute path lies on, by the table of mounts as Linux prints it."""
+    found = ("", "")
+    for line in mounts.splitlines():
+        _, place, kind, *_ = line.split(" ")
+        place = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 8)), place)
+        # The last one mounted on a place hides the others.
+        if len(place) >= len(found[0]) and f"{path}/".startswith(place.rstrip("/") + "/"):
+            found = (place, kind)
+    return found[1]
 
 
 Map = mmap.mmap

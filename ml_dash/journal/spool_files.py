@@ -50,6 +50,7 @@ class SpoolFiles:
         self._session = session
         self._numbers = count(2)
         self._spares: list[SpoolFile] = []
+        self._is_mapped = self._disk.keeps_reserved_blocks(folder.path)
         self._lock_descriptor = -1
         self._is_over = False
 
@@ -169,11 +170,13 @@ class SpoolFiles:
         return file
 
     def _occupy(self, number: int, descriptor: int, size: int) -> SpoolFile:
-        """A mapped file if the file system can reserve its blocks, else one that rows are written to."""
+        """A mapped file if the file system reserves its blocks and keeps them, else one that rows are written to."""
         disk, path = self._disk, self._folder.spool_path(self._writer, number)
         try:
-            spool_map = disk.reserve_map(descriptor, size)
+            spool_map = disk.reserve_map(descriptor, size) if self._is_mapped else None
         except (OSError, ValueError):
+            spool_map = None
+        if spool_map is None:
             file = SpoolFile(disk, number, path, disk.private_map(size), descriptor)
             try:
                 disk.empty(descriptor)
