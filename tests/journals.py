@@ -35,6 +35,19 @@ def append(experiment: Path, *parts: Part, segment_bytes_max: int = SEGMENT_BYTE
     return folder
 
 
+def append_bytes(experiment: Path, events: bytes, count: int, name: str = "s1") -> JournalFolder:
+    """Appends a commit whose `events` no writer of this release would write."""
+    folder = JournalFolder(experiment)
+    folder.disk.make_folder(folder.path)
+    appender = Appender(folder, name)
+    try:
+        with appender.at_end():
+            appender.append([Batch(count, EPOCH_US, name, name, 1, events)])
+    finally:
+        appender.close()
+    return folder
+
+
 def session(name: str, recorded: Sequence[Recorded], end: str | None = "run.completed") -> list[Part]:
     """A session from its first event to its last, in one commit; `end=None` leaves it open."""
     started = event("run.started", session=name, prefix="alice/ml/a", host="node", pid=1, rank=None, environment={})

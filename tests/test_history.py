@@ -18,14 +18,13 @@ import pytest
 import ml_dash
 from ml_dash import history, listing
 from ml_dash.errors import ConfigurationError, JournalCorruptError, NotFoundError, PrefixError, StorageError
-from ml_dash.journal.appender import Appender
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import GENESIS_HASH, chain_hash
 from ml_dash.state import UNDECODABLE
 
 from .histories import EPOCH_US, Recorded, entry, event, point, saved
-from .journals import append, session
+from .journals import append, append_bytes, session
 
 PREFIX = "alice/ml/a"
 SECOND_US = 1_000_000
@@ -280,21 +279,12 @@ def test_a_number_that_is_none_is_refused_before_the_first_event(root: Path, aft
 
 def test_a_commit_that_cannot_be_decoded_hides_no_event(root: Path) -> None:
     append(experiment(root), *session("s1", [point("train", loss=0.5)]))
-    undecodable(experiment(root), count=3)
+    append_bytes(experiment(root), b'[{"kind":"of a later release"}]', 3, "s9")
     append(experiment(root), *session("s2", [point("train", loss=0.25)]))
     found = list(ml_dash.events(PREFIX))
     assert [each.seq for each in found] == list(range(1, 10))
     assert [each.type for each in found][3:6] == [UNDECODABLE] * 3
     assert ml_dash.load(PREFIX).metrics["train"].columns() == {"loss": [0.5, 0.25]}
-
-
-def undecodable(folder: Path, count: int) -> None:
-    from ml_dash.journal.batch import Batch
-
-    appender = Appender(JournalFolder(folder), "w9")
-    with appender.at_end():
-        appender.append([Batch(count, EPOCH_US, "w9", "s9", 1, b'[{"kind":"of a later release"}]')])
-    appender.close()
 
 
 # --- experiments --------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ml_dash.points import log_rows, metric_columns, metric_rows, track_rows
 from ml_dash.typed_columns import TypedColumn
 
 from .histories import EPOCH_US, Recorded, entry, event, point
-from .journals import append, session
+from .journals import append, append_bytes, session
 
 
 def journal(folder: Path, *recorded: Recorded) -> JournalFolder:
@@ -59,6 +59,18 @@ def test_a_metric_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_a_name_inside_a_value_is_not_taken_for_the_metric(tmp_path: Path) -> None:
     folder = journal(tmp_path, point("a", note='"name":"train"'), point("b", value={"name": "train", "fields": {}}))
     assert metric_columns(folder, "train").to_dict() == {}
+
+
+@pytest.mark.parametrize("spelling", [b"a\\nb", b"a\\u000ab", b"a\\u000Ab"])
+def test_a_name_is_found_however_json_spells_it(tmp_path: Path, spelling: bytes) -> None:
+    events = b'[{"type":"metric.logged","t":0,"data":{"name":"%b","fields":{"x":1}}}]' % spelling
+    assert metric_columns(append_bytes(tmp_path, events, 1), "a\nb").to_dict() == {"x": [1]}
+
+
+def test_points_of_no_metric_are_not_those_of_the_unnamed_one(tmp_path: Path) -> None:
+    events = b'[{"type":"metric.logged","n":2,"at":0,"t":[0,0],"columns":{"name":[null,null],"x":[1,2]}}]'
+    assert metric_columns(append_bytes(tmp_path, events, 2), None).to_dict() == {}
+    assert metric_columns(append_bytes(tmp_path, events.replace(b"name", b"unnamed"), 2), None).to_dict() == {}
 
 
 def test_fields_that_a_point_does_not_have_are_none(tmp_path: Path) -> None:
