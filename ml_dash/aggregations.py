@@ -16,6 +16,7 @@ from math import fsum, inf, isnan, nan, sqrt
 from typing import Any, Generic, TypeVar
 
 from .errors import ConfigurationError
+from .value_forms import describe
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -24,15 +25,16 @@ Values = Mapping[str, Sequence[float]]
 
 
 class Accumulator(Generic[Key]):
-    """Fields with their values, by the key of whoever added them."""
+    """Fields with their values, by the key of whoever added them.  `verb` is what users call adding."""
 
-    def __init__(self) -> None:
+    def __init__(self, verb: str = "buffer") -> None:
+        self._verb = verb
         # One queue for all: appending and popping are single steps for any thread, and for a child forked in between.
         self._added: deque[tuple[Key, dict[str, float]]] = deque()
 
     def add(self, key: Key, fields: Mapping[str, Any]) -> None:
         """Raises ConfigurationError for a value that is no number; nothing of the call is added then."""
-        self._added.append((key, {name: number_of(name, value) for name, value in fields.items()}))
+        self._added.append((key, {name: number_of(name, value, self._verb) for name, value in fields.items()}))
 
     def peek(self) -> dict[Key, dict[str, list[float]]]:
         """What there is, by key and field, each in the order in which it came first."""
@@ -62,7 +64,7 @@ def _sorted(added: Iterable[tuple[Key, dict[str, float]]]) -> dict[Key, dict[str
     return values
 
 
-def number_of(name: str, value: Any) -> float:
+def number_of(name: str, value: Any, verb: str) -> float:
     """Any number as a double; numeric text and booleans count, as does an array or tensor of one item.
 
     Raises ConfigurationError for anything else.
@@ -75,8 +77,8 @@ def number_of(name: str, value: Any) -> float:
         return float(value.item() if hasattr(value, "item") else value)
     except Exception as error:
         raise ConfigurationError(
-            f"Cannot buffer {name}={value!r:.100}: {type(value).__name__} is no number. Statistics need numbers (None "
-            "is left out); use log() for text and everything else"
+            f"Cannot {verb} non-numeric value for {name!r}: {describe(value):.100} ({type(value).__name__}). "
+            "Statistics need numbers (None is left out); use log() for text and everything else"
         ) from error
 
 

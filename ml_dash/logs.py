@@ -42,7 +42,7 @@ class LogLevel(str, Enum):
         name = "warn" if name == "warning" else name
         if name not in _LEVELS:
             raise ConfigurationError(
-                f"Invalid log level: {level!r:.100}. Must be one of: {', '.join(_LEVELS)} (warning is warn)"
+                f"Invalid log level: {describe(level):.100}. Must be one of: {', '.join(_LEVELS)} (warning is warn)"
             )
         return _LEVELS[name]
 

@@ -61,7 +61,7 @@ class SummaryCache:
 
     def __init__(self, builder: MetricBuilder) -> None:
         self._builder = builder
-        self._values: Accumulator[None] = Accumulator()
+        self._values: Accumulator[None] = Accumulator("store")
         self._set: dict[str, Any] = {}
 
     def store(self, /, **fields: Any) -> None:

@@ -70,7 +70,9 @@ class Metrics:
 
     def _new_builder(self, name: Any) -> MetricBuilder:
         if name is not None and not isinstance(name, str):
-            raise ConfigurationError(f"a metric's name is text, or None for the unnamed metric, not {name!r:.100}")
+            raise ConfigurationError(
+                f"a metric's name is text, or None for the unnamed metric, not {describe(name):.100}"
+            )
         name = None if name is None else str.__str__(name)
         return self._builders.setdefault(name, MetricBuilder(self._recorder, self.buffer, name))
 

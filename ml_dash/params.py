@@ -22,6 +22,7 @@ from .journal.reader import JournalReader
 from .param_forms import flatten, named_values, unflatten
 from .parameters import Parameters, ancestors
 from .recorder import Recorder
+from .value_forms import describe
 
 _MISSING: Any = object()
 _IN_BYTES = PARAMS_SET.encode()
@@ -51,8 +52,8 @@ class ParametersBuilder:
         for source in (*sources, params):
             if named_values(source) is None:
                 raise ConfigurationError(
-                    f"params.set() cannot name the values of {source!r:.200}. Expected a mapping, a config object or a "
-                    "class; give a single value a name, as in params.set(lr=0.001)"
+                    f"params.set() cannot name the values of {describe(source):.200}. Expected a mapping, a config "
+                    "object or a class; give a single value a name, as in params.set(lr=0.001)"
                 )
             for key, value in flatten(source).items():
                 flat.pop(key, None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import ConfigurationError
 from .recorder import Recorder
+from .value_forms import describe
 
 INHERIT = -1
 
@@ -20,11 +21,12 @@ def timestamp_of(recorder: Recorder, given: Any, first: Callable[[], float] | No
     """
     try:
         value = float(given)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:
         value = float("nan")
     if not isfinite(value):
         raise ConfigurationError(
-            f"_ts={given!r:.100} is no time: expected seconds, such as time.time() gives, or -1 for the last one used"
+            f"_ts={describe(given):.100} is no time: expected seconds, such as time.time() gives, or -1 for the last one "
+            "used"
         )
     if value != INHERIT:
         return value

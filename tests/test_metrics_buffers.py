@@ -139,10 +139,10 @@ def test_arrays_of_one_item_count_as_their_number(experiment: Experiment) -> Non
 @pytest.mark.parametrize("value", ["high", [1], {}, 1j, object(), 10**400])
 def test_what_is_no_number_is_an_error_and_nothing_of_the_call_is_kept(experiment: Experiment, value: Any) -> None:
     train = experiment.metrics("train")
-    with pytest.raises(ConfigurationError, match="Cannot buffer acc=") as caught:
+    with pytest.raises(ConfigurationError, match="Cannot buffer non-numeric value for 'acc'") as caught:
         train.buffer(loss=1, acc=value)
     assert isinstance(caught.value, ValueError)
-    with pytest.raises(ValueError, match="Cannot buffer acc="):
+    with pytest.raises(ValueError, match="Cannot store non-numeric value for 'acc'"):
         train.summary_cache.store(loss=1, acc=value)
     assert experiment.metrics.buffer.peek("train") == train.summary_cache.peek() == {}
 
@@ -232,6 +232,28 @@ def test_peek_into_a_cache_shows_the_newest_values_of_the_keys_asked_for(experim
     assert cache.peek(limit=1) == {"loss": [7.0], "acc": [-7.0]}
     assert len(cache.peek("acc", limit=0)["acc"]) == 8
     assert cache.peek("unknown") == {}
+
+
+class Hostile:
+    """Whatever it is asked, it fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    __str__ = __float__ = item = __repr__  # type: ignore[assignment]
+
+
+def test_what_cannot_even_be_said_is_refused_all_the_same(experiment: Experiment) -> None:
+    with pytest.raises(ConfigurationError, match="Hostile"):
+        experiment.metrics("train").buffer(x=Hostile())
+    with pytest.raises(ConfigurationError, match="Hostile"):
+        experiment.metrics("train").log(x=1, _ts=Hostile())
+    with pytest.raises(ConfigurationError, match="Hostile"):
+        experiment.log("x", level=Hostile())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="Hostile"):
+        experiment.params.set(Hostile())
+    with pytest.raises(ConfigurationError, match="Hostile"):
+        experiment.metrics(Hostile())  # type: ignore[arg-type]
 
 
 # --- threads ------------------------------------------------------------------------------------------------
