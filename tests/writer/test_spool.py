@@ -188,6 +188,29 @@ def test_every_file_defines_the_shapes_that_it_uses(folder: JournalFolder) -> No
                 assert len(content.shapes[row[1]].keys) == len(row) - 2
 
 
+@small
+def test_a_file_that_begins_while_a_shape_is_being_defined_defines_it_too(
+    folder: JournalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_spool(folder) as spool:
+        busy, new = stream("busy"), stream("new")
+        spool.append_stream(busy, {"i": 0})
+        append = spool._append
+
+        def append_and_let_others_fill_the_file(row: bytes) -> None:
+            append(row)
+            for i in range(1, 100):
+                spool.append_stream(busy, {"i": i})
+
+        with monkeypatch.context() as patch:
+            patch.setattr(spool, "_append", append_and_let_others_fill_the_file)
+            spool.append_stream(new, {"i": 100, "new": 0})
+        last = read_spool(folder, "wa", folder.spool_files()["wa"][-1])
+        assert last is not None
+        assert last.rows[-1][2] == 100
+        assert last.shapes[last.rows[-1][1]].keys == ("i", "new")
+
+
 def test_more_shapes_than_are_numbered_record_all_the_same(
     folder: JournalFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
