@@ -25,8 +25,8 @@ def timestamp_of(recorder: Recorder, given: Any, first: Callable[[], float] | No
         value = float("nan")
     if not isfinite(value):
         raise ConfigurationError(
-            f"_ts={describe(given):.100} is no time: expected seconds, such as time.time() gives, or -1 for the last one "
-            "used"
+            f"_ts={describe(given):.100} is no time: expected seconds, as time.time() gives them, or -1 for the last "
+            "one used"
         )
     if value != INHERIT:
         return value
