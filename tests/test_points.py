@@ -68,9 +68,10 @@ def test_a_name_is_found_however_json_spells_it(tmp_path: Path, spelling: bytes)
 
 
 def test_points_of_no_metric_are_not_those_of_the_unnamed_one(tmp_path: Path) -> None:
-    events = b'[{"type":"metric.logged","n":2,"at":0,"t":[0,0],"columns":{"name":[null,null],"x":[1,2]}}]'
-    assert metric_columns(append_bytes(tmp_path, events, 2), None).to_dict() == {}
-    assert metric_columns(append_bytes(tmp_path, events.replace(b"name", b"unnamed"), 2), None).to_dict() == {}
+    described = b'{"type":"metric.described","t":0,"data":{"name":null}}'
+    nameless = b'{"type":"metric.logged","n":2,"at":1,"t":[0,0],"columns":{"x":[1,2]}}'
+    folder = append_bytes(tmp_path, b"[%b,%b]" % (described, nameless), 3)
+    assert metric_columns(folder, None).to_dict() == {}
 
 
 def test_fields_that_a_point_does_not_have_are_none(tmp_path: Path) -> None:
