@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ml_dash.journal.contents import ContentStore
 from ml_dash.journal.copying import CHUNK_BYTES, Content
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
+
+from .journal.simulated_disk import PowerLoss, SimulatedDisk
 
 DATA = bytes(range(256)) * (3 * CHUNK_BYTES // 256) + b"the end"
 
@@ -417,6 +420,62 @@ def test_a_full_disk_is_named_and_leaves_no_draft(tmp_path: Path, source: Path) 
     with pytest.raises(StorageError, match="No space left"):
         put_bytes(store, source)
     assert stored(store) == {}
+
+
+class DiskThatLosesPower(SimulatedDisk):
+    """What the store asks of a disk beyond what a journal does."""
+
+    def create_draft(self, path: str) -> int:
+        return self.create(path)
+
+    def clone(self, source: int, target: int) -> bool:
+        return False
+
+    def copy_range(self, source: int, offset: int, target: int, count: int) -> int:
+        raise OSError(errno.ENOSYS, "a simulated disk has no kernel")
+
+    def make_read_only(self, descriptor: int) -> None:
+        return
+
+
+def save_until_power_fails(disk: DiskThatLosesPower) -> list[Content]:
+    """Saves files, two of them of the same content; what had been answered when power failed."""
+    disk.put("/source", DATA[:2000])
+    store, answered = ContentStore(JournalFolder(Path("/run"), disk)), []
+    puts = [
+        lambda: store.write(b"first"),
+        lambda: store.copy_in("/source"),
+        lambda: store.write(b"first"),
+        lambda: store.write(b"last"),
+    ]
+    with suppress(PowerLoss):
+        for put in puts:
+            answered.append(put())
+    return answered
+
+
+def test_what_was_saved_survives_power_loss_at_every_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Locks are the kernel's, and a simulated disk has none; nobody else is there.
+    monkeypatch.setattr("ml_dash.journal.contents.hold_descriptor", lambda descriptor: True)
+    whole = DiskThatLosesPower()
+    assert len(save_until_power_fails(whole)) == 4
+    for change in range(1, whole.changes + 1):
+        disk = DiskThatLosesPower(change)
+        disk.power_fails_at = change
+        answered = save_until_power_fails(disk)
+        for seed in range(12):
+            after = disk.after_power_loss(seed)
+            after.__class__ = DiskThatLosesPower
+            store = ContentStore(JournalFolder(Path("/run"), after))
+            for content in answered:
+                assert content_of(store.read(content)) == content
+            for path in after.shown_names:
+                name = os.path.basename(path)
+                assert (
+                    name.startswith(".draft-") or path == "/source" or content_of(after.contents(path)).checksum == name
+                )
+            assert store.read(store.write(b"after")) == b"after"
+            assert [path for path in after.shown_names if ".draft-" in path] == []
 
 
 SAVE_AND_MEASURE = """
