@@ -83,6 +83,9 @@ class NullDisk(Disk):
     def sync_folder(self, path: str) -> None:
         return
 
+    def keeps_reserved_blocks(self, path: str) -> bool:
+        return False
+
     def same_file(self, descriptor: int, path: str) -> bool:
         return False
 
