@@ -30,7 +30,7 @@ from .journal.leftovers import dead_writers, leftovers, try_drain
 from .journal.reader import JournalReader
 from .state import EMPTY, Fold, State, blocks_before
 
-KEEP_BYTES_MIN = 8 * 1024 * 1024
+KEEP_BYTES_MIN = 256 * 1024
 """Who has folded more than this keeps the state for the next reader."""
 
 Commit = tuple[CommitLine, list[Block]]
