@@ -109,6 +109,7 @@ class Fold:
     def __init__(self, state: State = EMPTY) -> None:
         self._state = state
         self._created_us = state.created_us
+        self._newest: tuple[Block, CommitFacts] | None = None
         self._changes: dict[str, Any] = {}
         self._drafts: dict[str, dict[Any, Any]] = {}
         self._changed_drafts: set[str] = set()
@@ -138,6 +139,9 @@ class Fold:
         for name in self._changed_metrics:
             self._draft("metrics")[name] = self._metrics[name].state()
         self._changed_metrics.clear()
+        if self._newest is not None:
+            self._changes["time_us"] = _last_time_us(*self._newest)
+            self._newest = None
         drafts: dict[str, Any] = {name: FrozenDict(self._drafts[name]) for name in self._changed_drafts}
         if self._changes or drafts:
             self._state = replace(self._state, **self._changes, **drafts)
@@ -162,8 +166,9 @@ class Fold:
         count = sum([len(block.positions) for block in ordered])
         if self._created_us is None:
             self._changes["created_us"] = self._created_us = _first_time_us(ordered[0], line)
-        newest = ordered[0] if len(ordered) == 1 else max(ordered, key=_last_position)
-        self._reach(line.first + count - 1, _last_time_us(newest, line))
+        self._changes["seq"] = line.first + count - 1
+        # When the last of them happened is looked up when a state is asked for: decoding times takes long.
+        self._newest = ordered[0] if len(ordered) == 1 else max(ordered, key=_last_position), line
         self._see_writer(line.writer, line.session, line.first, count)
         known = next((block for block in ordered if block.type in self._handlers), None)
         if known is not None:
@@ -250,6 +255,7 @@ class Fold:
             self._changes["created_us"] = self._created_us = time_us
         self._changes["seq"] = seq
         self._changes["time_us"] = time_us
+        self._newest = None
 
     def _count_unknown(self, event_type: str, count: int) -> None:
         unknown = self._draft("unknown")
