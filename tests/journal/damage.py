@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import EIO
 from pathlib import Path
 
 import orjson
@@ -83,11 +84,13 @@ class Recorder:
                 self.appender.append([batch(self.writer, self.appender.committed_counter + 1, part)])
 
     def flush(self) -> int:
-        """Everything recorded is durable on return; the last durable sequence number."""
+        """Everything recorded is durable on return; the last durable sequence number.  Raises OSError, as the committer
+        does, where a sync has lost some of it: then it must be committed again."""
         self.commit()
         self.appender.sync()
         durable = self.appender.durable_counter
-        assert durable == self.first + len(self.spool) - 1, "a flush that returns has made everything durable"
+        if durable != self.first + len(self.spool) - 1:
+            raise OSError(EIO, "the journal could not be synced")
         self.confirmed = durable
         del self.spool[: durable + 1 - self.first]
         self.first = durable + 1

@@ -12,10 +12,11 @@ import pytest
 from ml_dash.errors import JournalCorruptError, LockError
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.batch import Batch
+from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
 
-from .damage import Recorder, batch, build, disk_of, header_of, lines, numbers_of, on, read
-from .simulated_disk import Fault
+from .damage import Recorder, batch, build, disk_of, header_of, in_memory, lines, numbers_of, on, read
+from .simulated_disk import Fault, PowerLoss
 from .test_damage import NEW, write_more
 
 
@@ -241,22 +242,86 @@ def test_f7_another_writer_does_not_append_to_a_segment_whose_sync_failed(journa
         assert read(on(journal, disk.after_power_loss(seed))).numbers == [*range(6), 100, 101, 6, 7]
 
 
-def test_f7_a_durable_event_of_another_writer_is_repeated_before_anybody_can_miss_it(journal: JournalFolder) -> None:
-    """The second writer synced beyond the last fence in a commit; the first one, whose sync fails, cannot know that."""
+def test_f7_a_failed_sync_that_another_process_repaired_first_is_a_sync_all_the_same(journal: JournalFolder) -> None:
     disk = disk_of(journal)
-    first = build(journal, range(6), per_commit=3)
-    second = Recorder(journal, "w2")
-    second.record(100, 101)
-    second.flush()
-    first.record(6)
+    first, second = Recorder(journal, "w1"), Recorder(journal, "w2")
+    first.record(1, 2)
     first.commit()
+    second.record(10, 11)
+    second.commit()
+    nth = disk.calls["sync_data"]
+    disk.faults = [Fault("sync_data", nth + 1, EIO), Fault("sync_data", nth + 2, EIO)]
+    assert second.flush() == 4
+    first.appender.sync()
+    assert first.appender.durable_counter == 2
+    for seed in range(20):
+        assert read(on(journal, disk.after_power_loss(seed))).numbers == [1, 2, 10, 11]
+
+
+def test_f7_what_another_process_could_not_repeat_is_not_called_durable(journal: JournalFolder) -> None:
+    """A sync of the old segment would succeed: it has nothing left to write."""
+    disk = disk_of(journal)
+    disk.evicts_after_failed_sync = True
+    first, second = Recorder(journal, "w1"), Recorder(journal, "w2")
+    first.record(1, 2)
+    first.commit()
+    second.record(10, 11)
+    second.commit()
     disk.faults = [Fault("sync_data", disk.calls["sync_data"] + 1, EIO)]
-    changes = disk.changes
-    first.flush()
-    disk.power_fails_at = 0
+    with pytest.raises(OSError, match="could not be read back"):
+        second.flush()
+    first.appender.sync()
+    assert first.appender.durable_counter == 0
+    assert first.flush() == 2
+    assert second.flush() == 4
+    assert read(journal).numbers == [1, 2, 10, 11]
+
+
+def test_f7_an_append_that_loses_events_while_it_seals_a_segment_says_so(journal: JournalFolder) -> None:
+    """Whoever drains a dead writer would otherwise remove the only copy."""
+    disk = disk_of(journal)
+    disk.evicts_after_failed_sync = True
+    build(journal, range(6), per_commit=3)
+    heir = Recorder(journal, "w2", segment_bytes_max=1000)
+    disk.faults = [Fault("sync_file", disk.calls["sync_file"] + 1, EIO)]
+    heir.record(*range(6, 30))
+    with pytest.raises(OSError, match="24 events could not be read back"):
+        heir.commit()
+    assert heir.appender.committed_counter == 0
+    heir.flush()
+    assert read(journal).numbers == list(range(30))
+
+
+def test_f7_a_durable_event_of_another_writer_is_repeated_before_anybody_can_miss_it(tmp_path: Path) -> None:
+    """The second writer synced beyond the last fence in a commit; the first one, whose sync fails, cannot know that.
+
+    Power fails at every change from there on.
+    """
+    at_change = 0
+    while True:
+        at_change += 1
+        journal = in_memory(tmp_path)
+        disk = disk_of(journal)
+        first = build(journal, range(6), per_commit=3)
+        second = Recorder(journal, "w2")
+        second.record(100, 101)
+        second.flush()
+        first.record(6)
+        first.commit()
+        disk.faults = [Fault("sync_data", disk.calls["sync_data"] + 1, EIO)]
+        disk.power_fails_at = disk.changes + at_change
+        try:
+            first.flush()
+        except PowerLoss:
+            for seed in range(10):
+                after = read(on(journal, disk.after_power_loss(seed)))
+                assert after.numbers[:8] == [*range(6), 100, 101], f"change {at_change}"
+                assert DamageKind.CORRUPT not in after.kinds
+        else:
+            break
     assert header_of(journal, 2)["previous"]["last"] < 8  # type: ignore[index]
-    assert disk.changes > changes
     assert [numbers_of(line) for line in lines(journal)][-2:] == [[100, 101], [6]]
+    assert at_change > 5
 
 
 # --- the ground moves ---------------------------------------------------------------------------------------------

@@ -40,8 +40,10 @@ def check_a_recovered_journal(journal: JournalFolder, before: Reading) -> None:
     after = read(journal)
     assert after.numbers == [*before.numbers, NEW, NEW + 1]
     assert not [each for each in after.damage if each.refuses_writing]
+    segments = journal.segment_numbers()
     write_more(journal, NEW + 2)
     assert read(journal).numbers == [*after.numbers, NEW + 2]
+    assert journal.segment_numbers() == segments, "it is well again: nothing is left to be declared"
 
 
 # --- F1 ---------------------------------------------------------------------------------------------------------
