@@ -14,7 +14,7 @@ from .arguments import NORMAL, check_keywords, durability_of, take_deprecated
 from .decorator import ml_dash_experiment
 from .description import Described
 from .errors import ConfigurationError, LockError, StorageError
-from .lifecycle import ExperimentRun, warn
+from .lifecycle import ExperimentRun, unwritten, warn
 from .place import DEFAULT_ROOT, OperationMode, Place, find_place
 from .prefix import Prefix
 from .recorder import Recorder, not_started
@@ -297,6 +297,7 @@ class Experiment(Described):
         try:
             self._durable_seq = end(writer, event_type, why)
         except (StorageError, LockError) as error:
+            unwritten.append(writer)
             if self._is_strict:
                 raise
             warn(

@@ -31,11 +31,14 @@ from .run import RUN, expand
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .journal.writer import Writer
     from .status import Status
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ENDS = {RUN_COMPLETED: "COMPLETED", RUN_FAILED: "FAILED", RUN_CANCELLED: "CANCELLED"}
 _open_runs: set[ExperimentRun] = set()
+unwritten: list[Writer] = []
+"""Writers whose end the disk has refused.  What waits in their memory is tried again until the process ends."""
 
 
 class ExperimentRun(RUN):
@@ -238,18 +241,20 @@ def _close_open_runs() -> None:
             run._end(RUN_FAILED if has_failed else RUN_COMPLETED, error)
         except MlDashError as problem:
             warn(f"the end of {run.prefix} could not be recorded: {problem}")
-    from .session import end_unwritten
+    for writer in unwritten:
+        try:
+            writer.close()
+        except MlDashError as problem:
+            warn(f"some of what was recorded last could not be written: {problem}")
 
-    for still in end_unwritten():
-        warn(f"some of what was recorded last could not be written: {still}")
 
-
-def _renew_locks_in_child() -> None:
-    """A thread of the parent may have held one at the fork; here nobody would ever release it."""
+def _in_forked_child() -> None:
+    """Rule 5.  A lock that a thread of the parent held at the fork would never be released here."""
+    unwritten.clear()
     for run in _open_runs:
-        object.__setattr__(run, "_changing", threading.RLock())
+        run._changing = threading.RLock()
 
 
 atexit.register(_close_open_runs)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks_in_child)
+    os.register_at_fork(after_in_child=_in_forked_child)

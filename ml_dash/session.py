@@ -12,9 +12,6 @@ from .journal.committer import COMMIT_INTERVAL_S
 from .journal.folder import JournalFolder
 from .journal.writer import Writer
 
-_unwritten: list[Writer] = []
-"""Held here, or what waits in memory would be lost with them."""
-
 
 def begin(
     folder: JournalFolder,
@@ -54,24 +51,11 @@ def end(writer: Writer, event_type: str, why: dict[str, Any]) -> int:
     """Ends the writer's session, and gives the last durable sequence number.
 
     In a forked child it only ends what the child recorded with: the session is its parent's.  Raises StorageError or
-    LockError where the disk refuses; the end then waits for whoever opens the experiment next, or for `end_unwritten`.
+    LockError where the disk refuses; the end then waits for whoever opens the experiment next.
     """
-    _unwritten.append(writer)
     try:
         if not writer.is_forked:
             writer.record(event_type, {"session": writer.session, **why})
     finally:
         writer.close()
-        _unwritten.remove(writer)
     return writer.durable_seq
-
-
-def end_unwritten() -> list[MlDashError]:
-    """Tries once more to write what writers could not write at their end, while the process lives; what still fails."""
-    problems: list[MlDashError] = []
-    while _unwritten:
-        try:
-            _unwritten.pop().close()
-        except MlDashError as error:
-            problems.append(error)
-    return problems

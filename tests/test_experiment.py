@@ -606,6 +606,17 @@ assert Again is Event and RUN.job_counter == 1
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+def test_a_program_that_records_nothing_never_loads_the_journal() -> None:
+    script = """
+import atexit, sys
+from ml_dash import Experiment, RUN
+Experiment("a/b/c")
+atexit._run_exitfuncs()
+print(*(name for name in sys.modules if name.startswith(("ml_dash.journal", "filelock", "orjson", "subprocess"))))
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60).stdout == b"\n"
+
+
 def test_the_version_is_the_one_that_is_packaged() -> None:
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
     assert re.findall(r'^version = "(.+)"$', project, re.MULTILINE) == [ml_dash.__version__]
