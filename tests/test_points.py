@@ -93,6 +93,14 @@ def test_columns_of_many_commits_are_joined_in_order_and_stay_typed(tmp_path: Pa
     assert columns.seq.pieces == [range(1, 501)]
 
 
+@pytest.mark.parametrize("second", [range(20, 40), range(20, 60, 2), range(19, 40), range(19, 0, -1), range(0, 20)])
+def test_columns_that_count_are_joined_only_where_they_go_on_counting(second: range) -> None:
+    column = TypedColumn()
+    column.extend(range(20))
+    column.extend(second)
+    assert column.to_list() == [*range(20), *second]
+
+
 def test_points_of_short_commits_become_one_typed_column_too(tmp_path: Path) -> None:
     parts = [("s1", training("train", range(start, start + 3))) for start in range(0, 60, 3)]
     columns = metric_columns(append(tmp_path, *parts), "train")
