@@ -215,20 +215,25 @@ class Committer:
 
     def _attempt(self, *, sync: bool) -> MlDashError | None:
         """A cycle; what went wrong in it, if anything."""
-        try:
-            self._commit_all()
-            if sync:
-                self._sync()
-            self._spool.forget(self._appender.durable_counter)
-            self._prepare()
-        except Exception as error:
-            # Whatever it is, a thread that ended with it would leave all later events in the spool.
+        error = self._try(self._commit_all) or (self._try(self._sync) if sync else None)
+        # Also when the journal takes nothing: what waits must not fill this process.
+        tidying = self._try(self._tidy)
+        error = error or tidying
+        if error is not None:
             self._failures += 1
             return self._failed(error)
         if self._failures:
             self._failures = 0
             if self._is_strict:
                 self._spool.refuse(None)
+        return None
+
+    def _try(self, step: Callable[[], None]) -> Exception | None:
+        try:
+            step()
+        except Exception as error:
+            # Whatever it is: a thread that ended with it would leave all later events in the spool.
+            return error
         return None
 
     def _commit_all(self) -> None:
@@ -287,7 +292,8 @@ class Committer:
         if not self._appender.is_durable or self._appender.committed_counter != self._spool.cursor.taken_counter:
             raise OSError(EIO, "the journal could not be synced")
 
-    def _prepare(self) -> None:
+    def _tidy(self) -> None:
+        self._spool.forget(self._appender.durable_counter)
         taken_bytes = self._spool.cursor.taken_bytes
         self._spool.prepare(max(AHEAD_BYTES_MIN, taken_bytes - self._last_taken_bytes))
         self._last_taken_bytes = taken_bytes
@@ -302,7 +308,8 @@ class Committer:
             )
             known.__cause__ = error
         if self._is_strict:
-            self._spool.refuse(lambda: known)
+            # Without the traceback of the last time, or each call would add to it.
+            self._spool.refuse(lambda: known.with_traceback(None))
         self._alarm.sound(
             "disk",
             f"events cannot be written to the journal right now ({error}). Training goes on; events are kept and "

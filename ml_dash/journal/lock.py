@@ -54,8 +54,10 @@ class JournalLock:
         self._depth -= 1
         if self._depth > 0:
             return
-        is_named = self._disk.same_file(self._descriptor, self._path)
-        release(self._descriptor, self._disk)
+        try:
+            is_named = self._disk.same_file(self._descriptor, self._path)
+        finally:
+            release(self._descriptor, self._disk)
         if not is_named:
             raise LockError(
                 f"the journal lock {self._path} was removed while it was held, so another process may have written to "
@@ -68,7 +70,12 @@ class JournalLock:
         pause_s = POLL_INTERVAL_S_MIN
         while True:
             descriptor = self._open()
-            if hold_alone(descriptor, self._path):
+            try:
+                is_held = hold_alone(descriptor, self._path)
+            except BaseException:
+                self._disk.close(descriptor)
+                raise
+            if is_held:
                 # Rule 1: the file that is locked must be the one that the next process will find.
                 if self._disk.same_file(descriptor, self._path):
                     self._descriptor = descriptor

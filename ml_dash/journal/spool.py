@@ -94,6 +94,8 @@ class Spool:
         self._switching = RLock()
         self._shape_numbers = count()
         self._refusal: Callable[[], Exception] | None = None
+        self._troubles: list[tuple[str, str]] = []
+        self._is_ended = False
         self._files = SpoolFiles(folder, writer, session, position)
         self.shapes: dict[int, Shape] = {}
         self.dropped = 0
@@ -104,7 +106,8 @@ class Spool:
         except (OSError, LockError) as error:
             if must_persist:
                 raise
-            self._sound(error)
+            self._trouble(error)
+            self._alarm.sound(*self._troubles.pop())
             self._file = self._files.open_in_memory(1, 0, b"")
         self._oldest = self._file
         self._fast_add: Callable[[bytes], Any] = self._file.fast_add or _no_place
@@ -177,21 +180,29 @@ class Spool:
         """The way of a row that the fast way had no place for."""
         if self.is_left or self._pid != getpid():
             raise SpoolLeft
-        with self._switching:
-            if self._refusal is not None:
-                raise self._refusal()
-            while not self._is_added(self._file, row):
-                following = self._follow(self._file, len(row))
-                if following is None:
-                    return
-                self._file = following
-            self._open_fast_way()
+        try:
+            with self._switching:
+                self._add_somewhere(row)
+        finally:
+            # Not while others wait for the mutex: where standard error is a pipe into this very spool, they empty it.
+            while self._troubles:
+                self._alarm.sound(*self._troubles.pop())
+
+    def _add_somewhere(self, row: bytes) -> None:
+        if self._refusal is not None:
+            raise self._refusal()
+        while not self._is_added(self._file, row):
+            following = self._follow(self._file, len(row))
+            if following is None:
+                return
+            self._file = following
+        self._open_fast_way()
 
     def _is_added(self, file: SpoolFile, row: bytes) -> bool:
         try:
             return file.add(row)
         except OSError as error:
-            self._sound(error)
+            self._trouble(error)
             return False
 
     def _open_fast_way(self) -> None:
@@ -228,7 +239,7 @@ class Spool:
             # A signal handler came in between, which closed the experiment or forked.
             raise (SpoolLeft() if self.is_left else _not_open()) from error
         except (OSError, LockError) as error:
-            self._sound(error)
+            self._trouble(error)
             if self._is_strict:
                 raise StorageError(
                     f"an event cannot be recorded: {error}. Free space on the file system of {self._folder.path}, or "
@@ -237,11 +248,11 @@ class Spool:
         waiting_bytes = sum(file.size for file in self._chain() if file.is_memory)
         if waiting_bytes + row_bytes > self._memory_bytes_max:
             self.dropped += 1
-            self._alarm.sound(
-                "memory",
+            text = (
                 f"{waiting_bytes} bytes of events wait in memory because the disk takes none, and no more can be kept: "
-                f"events are lost from now on, until the file system of {self._folder.path} takes them again",
+                f"events are lost from now on, until the file system of {self._folder.path} takes them again"
             )
+            self._troubles.append(("memory", text))
             return None
         return self._files.open_in_memory(first, row_bytes, definitions)
 
@@ -251,17 +262,19 @@ class Spool:
             yield file
             file = file.following
 
-    def _sound(self, error: Exception) -> None:
-        self._alarm.sound(
-            "disk",
+    def _trouble(self, error: Exception) -> None:
+        text = (
             f"events cannot be written to {self._folder.path} right now ({error}). Training goes on; events wait in "
-            "memory and are written as soon as that works again, but `kill -9` would lose them until then",
+            "memory and are written as soon as that works again, but `kill -9` would lose them until then"
         )
+        self._troubles.append(("disk", text))
 
     # -- ending --------------------------------------------------------------------------------------------------
 
     def refuse(self, refusal: Callable[[], Exception] | None) -> None:
-        """From now on recording calls raise what `refusal()` gives; None lifts it."""
+        """From now on recording calls raise what `refusal()` gives; None lifts it.  An ended spool has its own."""
+        if self._is_ended:
+            return
         self._refusal = refusal
         self._fast_add = _no_place
         self._open_fast_way()
@@ -269,6 +282,7 @@ class Spool:
     def end(self) -> None:
         """Whatever is in the spool now is all there will be: any further recording call raises ExperimentError."""
         self.refuse(_not_open)
+        self._is_ended = True
         file: SpoolFile | None = self._file
         while file is not None:
             file.shut()

@@ -12,6 +12,7 @@ a file that holds nothing yet is all zeros, so whoever finds the files of a dead
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from typing import TypeVar
@@ -87,18 +88,18 @@ class SpoolFiles:
         file.close()
         if file.is_memory:
             return
-        if file.number == 1:
-            self._disk.empty(self._lock_descriptor)
-        else:
-            self._disk.remove(file.path)
+        # What cannot be removed does no harm: whoever drains it sees that all of it is committed.
+        with suppress(OSError):
+            if file.number == 1:
+                self._disk.empty(self._lock_descriptor)
+            else:
+                self._disk.remove(file.path)
 
     def remove_all(self) -> None:
         """Removes every file, the first one last, and ends the sign of life."""
-        try:
+        with suppress(OSError):
             for number in reversed(self._folder.spool_files().get(self._writer, [])):
                 self._disk.remove(self._folder.spool_path(self._writer, number))
-        except OSError:
-            pass  # whoever opens the journal next sees that all of it is committed, and removes them
         self.abandon()
 
     def abandon(self) -> None:

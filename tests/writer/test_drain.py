@@ -249,6 +249,29 @@ def test_what_a_failing_sync_may_have_lost_is_not_removed_from_the_spool(folder:
     assert points(read(folder), "loss") == list(range(EVENTS))
 
 
+def test_a_spool_is_removed_only_behind_the_sync_of_its_commits(folder: JournalFolder) -> None:
+    writer = die_recording(folder)
+    calls: list[str] = []
+
+    class Watching(Disk):
+        def write(self, descriptor: int, data: bytes) -> None:
+            calls.append("write events" if b'"name":"loss"' in data else "write")
+            super().write(descriptor, data)
+
+        def sync_data(self, descriptor: int) -> None:
+            super().sync_data(descriptor)
+            calls.append("sync")
+
+        def remove(self, path: str) -> None:
+            calls.append(f"remove {Path(path).name}")
+            super().remove(path)
+
+    Writer(JournalFolder(folder.experiment, Watching())).close()
+    written = max(index for index, call in enumerate(calls) if call == "write events")
+    removed = calls.index(f"remove {writer}.jsonl")
+    assert "sync" in calls[written:removed], calls
+
+
 def test_a_drained_event_keeps_its_time_writer_and_session(folder: JournalFolder) -> None:
     writer = die_recording(folder, 4)
     events = [event for event in reopen(folder) if event.data.get("name") == "loss"]
