@@ -98,6 +98,7 @@ class Redirect:
         self._lines: SimpleQueue[tuple[str, str] | threading.Event | None] = SimpleQueue()
         self._requests: SimpleQueue[tuple[threading.Event, bool]] = SimpleQueue()
         self._woken, self._wake = os.pipe()
+        self._is_over = False
         self._pipes = open_pipes()
         try:
             threading.Thread(target=self._record_lines, name="ml-dash output recorder", daemon=True).start()
@@ -177,6 +178,7 @@ class Redirect:
                 for pipe in unfinished.values():
                     self._put_all(pipe.name, pipe.lines.finish())
                 self._lines.put(caught_up)
+                self._is_over = is_last
 
     def _read_once(self, poll: select.poll, unfinished: dict[int, Pipe], ready: Iterable[int]) -> None:
         for end in ready:
@@ -201,7 +203,7 @@ class Redirect:
                 waiting, since = self._lines.qsize(), time.monotonic()
 
     def _put(self, name: str, line: str) -> None:
-        if _process.listeners:
+        if _process.listeners and not self._is_over:
             self._lines.put((name, line))
 
     # -- the second thread ---------------------------------------------------------------------------------------

@@ -288,7 +288,9 @@ def test_a_child_that_writes_without_end_does_not_hold_up_the_close(tmp_path: Pa
         "child.wait()\n",
         stdout=subprocess.DEVNULL,
     )
-    assert set(lines(tmp_path)) == {"y" * 500}
+    *whole, last = lines(tmp_path)
+    assert set(whole) <= {"y" * 500}
+    assert ("y" * 500).startswith(last)
 
 
 def test_what_is_printed_while_a_line_is_being_recorded_stops_nobody(tmp_path: Path) -> None:
