@@ -161,20 +161,19 @@ class Fold:
         """The events of a commit, or of its beginning."""
         if not blocks:
             return
-        # In the order of their first events, in which the events themselves would make new entries.
-        ordered = blocks if len(blocks) == 1 else sorted(blocks, key=_first_position)
-        count = sum([len(block.positions) for block in ordered])
+        # They stand in the order of their first events, in which the events themselves would make new entries.
+        count = sum([len(block.positions) for block in blocks])
         if self._created_us is None:
-            self._changes["created_us"] = self._created_us = _first_time_us(ordered[0], line)
+            self._changes["created_us"] = self._created_us = _first_time_us(blocks[0], line)
         self._changes["seq"] = line.first + count - 1
         # When the last of them happened is looked up when a state is asked for: decoding times takes long.
-        self._newest = ordered[0] if len(ordered) == 1 else max(ordered, key=_last_position), line
+        self._newest = blocks[0] if len(blocks) == 1 else max(blocks, key=_last_position), line
         self._see_writer(line.writer, line.session, line.first, count)
-        known = next((block for block in ordered if block.type in self._handlers), None)
+        known = next((block for block in blocks if block.type in self._handlers), None)
         if known is not None:
             seq = line.first + known.positions[0]
             self._see_session(line.session, line.writer, seq, lambda: _first_time_us(known, line))
-        for block in ordered:
+        for block in blocks:
             self._add_block(block, line)
 
     def add_undecodable(self, line: CommitFacts) -> None:
@@ -406,10 +405,6 @@ class Fold:
         file = self._look("files")[event.data["id"]]
         if file.deleted_us is None:
             self._draft("files")[file.id] = replace(file, deleted_us=event.time_us)
-
-
-def _first_position(block: Block) -> int:
-    return block.positions[0]
 
 
 def _last_position(block: Block) -> int:
