@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,7 +69,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = tmp_path / "disk"
     mount.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+    if (
+        os.geteuid() != 0
+        or shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True).returncode != 0
+    ):
         yield tmp_path / "no-mount"
         return
     try:
@@ -140,7 +145,7 @@ def test_f13_an_experiment_cannot_be_opened_on_a_full_disk_and_can_when_there_is
         "from ml_dash.journal.folder import JournalFolder\n"
         "from ml_dash.journal.writer import Writer\n"
         "folder = JournalFolder(Path(sys.argv[1]))\n"
-        "folder.experiment.mkdir()\n"
+        "folder.experiment.mkdir(parents=True)\n"
         f"({make_full})()\n"
         "try:\n"
         "    Writer(folder)\n"
