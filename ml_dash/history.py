@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from .clock import monotonic_s, sleep_s
-from .codec import decode_events, events_of
+from .codec import CodecError, decode_events, events_of
 from .errors import ConfigurationError, NotFoundError, StorageError
 from .events import Event
 from .ids import new_id
@@ -103,7 +104,7 @@ def events(
     a fraction of a second of its commit, as `tail -f` does, until the caller stops.  What processes had accepted when
     they died is committed meanwhile, where the folder can be written to; else it shows without `follow` only.
 
-    A commit that only a newer release can decode gives events of type `(undecodable)`, without payload.
+    What only a newer release can decode are events of type `(undecodable)`, without payload.
 
     Raises what `load` raises.  Following raises NotFoundError once the experiment is removed.
     """
@@ -198,10 +199,25 @@ def _events_in(line: CommitLine, after: int) -> Iterator[Event]:
     if line.last <= after:
         return
     try:
-        found = events_of(decode_events(line.events, line.count), line.first, line.time_us, line.writer, line.session)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        seqs = range(line.first, line.last + 1)
-        found = [Event(seq, UNDECODABLE, line.time_us, {}, line.writer, line.session) for seq in seqs]
+        blocks = decode_events(line.events, line.count)
+        found = events_of(blocks, line.first, line.time_us, line.writer, line.session)
+    except CodecError:
+        found = _what_can_be_decoded(line)
     for event in found:
         if event.seq > after:
             yield event
+
+
+def _what_can_be_decoded(line: CommitLine) -> list[Event]:
+    found = {}
+    try:
+        for block in decode_events(line.events, line.count):
+            with suppress(CodecError):
+                events = events_of([block], line.first, line.time_us, line.writer, line.session)
+                found.update({event.seq: event for event in events})
+    except CodecError:
+        found.clear()
+    return [
+        found.get(seq) or Event(seq, UNDECODABLE, line.time_us, {}, line.writer, line.session)
+        for seq in range(line.first, line.last + 1)
+    ]

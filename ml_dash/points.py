@@ -29,9 +29,7 @@ from .journal.leftovers import dead_writers, leftovers
 from .journal.reader import JournalReader
 from .point_columns import Columns
 from .replay import Replay
-from .state import State
-
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+from .state import State, blocks_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,8 @@ def parts_of(commits: Iterable[CommitLine], event_type: str, name: str | None, a
             is_asked_for = block.named and block.name == name
         else:
             # A payload that is not what it should be: state counts it as unknown.
-            is_asked_for = block.data.get("name", ...) == name and isinstance(block.data.get("fields"), dict)
+            data = block.data
+            is_asked_for = data.get("name", ...) == name and isinstance(data.get("fields"), dict)
         if is_asked_for:
             yield part
 
@@ -132,15 +131,23 @@ def _blocks(commits: Iterable[CommitLine], event_type: str, needle: bytes, at: i
         if needle not in line.events or type_needle not in line.events:
             continue
         try:
-            blocks = decode_events(line.events, line.count)
+            blocks = [block for block in decode_events(line.events, line.count) if block.type == event_type]
+            if at is not None and at < line.last:
+                blocks = blocks_before(blocks, at - line.first + 1)
         except CodecError:
             continue
         for block in blocks:
-            if block.type != event_type:
-                continue
-            within = block if at is None or line.last <= at else block.before(at - line.first + 1)
-            if within is not None:
-                yield Part(line, within)
+            if block.data is None or isinstance(block.data, dict):
+                yield Part(line, block)
+
+
+def _is_sound(part: Part) -> bool:
+    """Whether its times and columns can be decoded."""
+    try:
+        part.block.check()
+    except CodecError:
+        return False
+    return True
 
 
 def metric_columns(
@@ -157,7 +164,7 @@ def metric_columns(
         try:
             fields = part.columns()
             times = part.times_us() if with_times else ()
-        except _MALFORMED:
+        except CodecError:
             continue
         columns.append(part.line.session, part.block.count, fields, part.seqs(), times)
     columns.complete()
@@ -192,7 +199,7 @@ def metric_rows(
     rows: list[dict[str, Any]] = []
     stop = None if limit is None else start_index + limit
     index = 0
-    for part in parts_of(commits_of(source), METRIC_LOGGED, name, at):
+    for part in filter(_is_sound, parts_of(commits_of(source), METRIC_LOGGED, name, at)):
         if stop is not None and index >= stop:
             break
         if index + part.block.count > start_index:
@@ -216,7 +223,7 @@ def track_rows(
     Entries of one timestamp are one row whenever they were written: later fields replace earlier ones, `2` is `2.0`.
     """
     rows: dict[float, dict[str, Any]] = {}
-    for part in parts_of(commits_of(source), TRACK_APPENDED, topic, at):
+    for part in filter(_is_sound, parts_of(commits_of(source), TRACK_APPENDED, topic, at)):
         for payload in part.block.payloads():
             fields = dict(payload["fields"])
             timestamp = fields.pop("_ts", None)
@@ -230,7 +237,7 @@ def track_rows(
 def log_entries(source: Source, at: int | None = None) -> Iterator[LogEntry]:
     """Every log line, in order, read as it is asked for."""
     index = 0
-    for part in _blocks(commits_of(source), LOG_WRITTEN, b"", at):
+    for part in filter(_is_sound, _blocks(commits_of(source), LOG_WRITTEN, b"", at)):
         for seq, time_us, data in zip(part.seqs(), part.times_us(), part.block.payloads(), strict=True):
             level = data.get("level")
             # What else a payload may be, state counts as unknown.

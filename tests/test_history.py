@@ -287,6 +287,16 @@ def test_a_commit_that_cannot_be_decoded_hides_no_event(root: Path) -> None:
     assert ml_dash.load(PREFIX).metrics["train"].columns() == {"loss": [0.5, 0.25]}
 
 
+def test_a_column_that_cannot_be_decoded_hides_no_other_event_of_its_commit(root: Path) -> None:
+    good = b'{"type":"metric.logged","t":0,"data":{"name":"train","fields":{"loss":%d}}}'
+    bad = b'{"type":"metric.logged","name":"eval","n":2,"at":1,"t":[0,0],"columns":{"loss":{"packed":"?"}}}'
+    append_bytes(experiment(root), b"[%b,%b,%b]" % (good % 1, bad, good % 2), 4)
+    found = list(ml_dash.events(PREFIX))
+    assert [each.seq for each in found] == [1, 2, 3, 4]
+    assert [each.type for each in found] == ["metric.logged", UNDECODABLE, UNDECODABLE, "metric.logged"]
+    assert ml_dash.load(PREFIX).metrics["train"].columns() == {"loss": [1, 2]}
+
+
 # --- experiments --------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from ml_dash.column_exports import to_arrow, to_numpy, to_pandas, to_polars
 from ml_dash.errors import ConfigurationError, MissingExtraError
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.points import log_rows, metric_columns, metric_rows, track_rows
+from ml_dash.replay import Replay
 from ml_dash.typed_columns import TypedColumn
 
 from .histories import EPOCH_US, Recorded, entry, event, point
@@ -122,6 +123,30 @@ def test_columns_as_they_were_after_an_event_end_there(tmp_path: Path) -> None:
     folder = append(tmp_path, ("s1", training("train", range(40))), ("s1", training("train", range(40, 80))))
     for at in (0, 1, 39, 40, 41, 79, 80, 81):
         assert metric_columns(folder, "train", at=at).to_dict().get("step", []) == list(range(min(at, 80)))
+
+
+UNDECODABLE = b'{"type":"%b",%b"n":20,"at":0,"t":{"range":[0,0]},"columns":{"step":{"packed":"f8","data":"AAAA"}}}'
+
+
+def test_a_column_that_cannot_be_decoded_is_no_points_and_hides_none(tmp_path: Path) -> None:
+    append(tmp_path, ("s1", training("train", range(5))))
+    append_bytes(tmp_path, b"[%b]" % (UNDECODABLE % (b"metric.logged", b'"name":"train",')), 20)
+    folder = append(tmp_path, ("s1", training("train", range(5, 10))))
+    assert metric_columns(folder, "train").to_dict()["step"] == list(range(10))
+    assert [(row["index"], row["data"]["step"]) for row in metric_rows(folder, "train")] == [(i, i) for i in range(10)]
+    assert metric_columns(folder, "train", at=10).to_dict()["step"] == list(range(5))
+    assert Replay(folder).refresh().metrics["train"].count == 10
+
+
+def test_log_lines_and_track_entries_that_cannot_be_decoded_hide_none(tmp_path: Path) -> None:
+    append(tmp_path, ("s1", [line("a"), entry("arm", _ts=1)]))
+    append_bytes(tmp_path, b"[%b]" % (UNDECODABLE % (b"log.written", b"")), 20)
+    append_bytes(tmp_path, b"[%b]" % (UNDECODABLE % (b"track.appended", b'"name":"arm",')), 20)
+    append_bytes(tmp_path, b'[{"type":"log.written","t":0,"data":{}},{"type":"log.written","t":0,"data":[1]}]', 2)
+    folder = append(tmp_path, ("s1", [line("b"), entry("arm", _ts=2)]))
+    assert [found.message for found in log_rows(folder)] == ["a", "b"]
+    assert track_rows(folder, "arm") == [(1, {}), (2, {})]
+    assert sum(Replay(folder).refresh().log_counts.values()) == 2
 
 
 # --- attempts -----------------------------------------------------------------------------------------------
