@@ -10,7 +10,7 @@ from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
 
 from .damage import Reading, Recorder, disk_of, drain, on, read
-from .simulated_disk import Fault, PowerLoss
+from .simulated_disk import Fault, Killed, PowerLoss
 
 WRITERS = ("wa", "wb", "wc")
 ATTEMPTS_MAX = 5
@@ -90,13 +90,27 @@ class Scenario:
         self._confirm(writer)
 
     def _change(self) -> None:
-        self._random.choice((self._kill, self._break_a_sync, self._break_a_write))()
+        self._random.choice((self._kill, self._kill_in_the_midst, self._break_a_sync, self._break_a_write))()
 
     def _kill(self) -> None:
         if self._open:
             dead = self._open.pop(self._random.randrange(len(self._open)))
             self._retry(lambda: drain(dead))
             self.confirmed |= set(self.recorded[dead.writer])
+
+    def _kill_in_the_midst(self) -> None:
+        """At one of the next changing calls of a commit or a flush."""
+        writer = self._writer()
+        self._disk.kills_at = self._disk.changes + self._random.randint(1, 9)
+        try:
+            self._attempt(self._random.choice((writer.commit, writer.flush)))
+        except Killed:
+            self._open.remove(writer)
+            self._retry(lambda: drain(writer))
+            self.confirmed |= set(self.recorded[writer.writer])
+        else:
+            self._confirm(writer)
+        self._disk.kills_at = 0
 
     def _break_a_sync(self) -> None:
         call = self._random.choice(("sync_data", "sync_file", "sync_folder"))

@@ -28,6 +28,10 @@ class PowerLoss(BaseException):
     """No `except Exception` may go on after this, as no program does."""
 
 
+class Killed(BaseException):
+    """The process is gone in the midst of a call; the kernel, and what it shows, stays."""
+
+
 @dataclass
 class Inode:
     """A file: what the kernel shows, what the medium holds, and the writes that wait, oldest first."""
@@ -70,6 +74,8 @@ class SimulatedDisk(Disk):
         self.changes = 0
         self.power_fails_at = 0
         """The number of the changing call (from 1) at which power fails; 0 for never."""
+        self.kills_at = 0
+        """The number of the changing call at which the process that makes it is killed; 0 for none."""
         self.evicts_after_failed_sync = False
         """Whether the kernel also forgets what a failed sync could not write, as some file systems do."""
 
@@ -232,6 +238,8 @@ class SimulatedDisk(Disk):
             self.changes += 1
             if 0 < self.power_fails_at <= self.changes:
                 raise PowerLoss(f"at change {self.changes}, {call}")
+            if self.changes == self.kills_at:
+                raise Killed(f"at change {self.changes}, {call}")
         for fault in self.faults:
             nth = self.calls[call]
             if fault.call == call and (nth == fault.nth or (fault.for_ever and nth > fault.nth)):

@@ -11,9 +11,9 @@ import pytest
 
 from ml_dash.journal.appender import Appender
 
-from .damage import disk_of, in_memory, read
+from .damage import Recorder, build, disk_of, in_memory, on, read
 from .scenario import Scenario, changes_of, crash, survive
-from .simulated_disk import Inode, SimulatedDisk
+from .simulated_disk import Inode, Killed, SimulatedDisk
 
 
 def crash_everywhere(folder: Path, seed: int, *, steps: int, faults: bool, depth: int, per_place: int = 1) -> int:
@@ -45,6 +45,26 @@ def test_f5_campaign(tmp_path: Path, block: int, faults: bool) -> None:
     for seed in range(10_000 + block * 50, 10_050 + block * 50):
         crashes += crash_everywhere(tmp_path / "run", seed, steps=25, faults=faults, depth=3, per_place=2)
     assert crashes >= 1000
+
+
+def test_f5_a_name_that_a_dead_process_has_not_synced_is_synced_before_anything_in_the_segment_is_durable(
+    tmp_path: Path,
+) -> None:
+    journal = in_memory(tmp_path / "run")
+    disk = disk_of(journal)
+    build(journal, range(6), per_commit=3)
+    first = Recorder(journal, "w2", segment_bytes_max=100)
+    first.record(6)
+    # sync_file, sync_folder, create, write, sync_file, publish, sync_folder
+    disk.kills_at = disk.changes + 7
+    with pytest.raises(Killed, match="sync_folder"):
+        first.commit()
+    assert journal.segment_numbers() == [1, 2]
+    second = Recorder(journal, "w4")
+    second.record(7, 8)
+    second.flush()
+    for seed in range(40):
+        assert read(on(journal, disk.after_power_loss(seed))).numbers == [*range(6), 7, 8]
 
 
 # --- the canary: each step of the order, left out, is caught ----------------------------------------------------------
