@@ -12,9 +12,11 @@ appender    the end of the journal, under its lock: catch up, append, seal, sync
 alarm       one loud warning for what goes wrong behind recording calls
 spool_file  one file that any thread adds rows to, without a lock
 spool_files where spool files come from and go to
+spool_shapes  which fields the rows of a spool have, by number
 spool       what a writer has accepted and not yet committed
 spool_cursor  how far the committer has taken the events of a spool
 drain       commits what dead writers had accepted
+bell        how threads wake and wait for the committer
 committer   the one thread of a process that moves events from spool to journal
 writer      what an open experiment holds: record, flush, close; survives fork
 checkpoint  the cached fold and what is known to be verified

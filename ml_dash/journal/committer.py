@@ -19,7 +19,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from errno import EIO
-from threading import Lock, Thread, get_ident
+from threading import Thread, get_ident
 
 from ..clock import monotonic_s, now_us
 from ..codec import encode_events
@@ -27,6 +27,7 @@ from ..errors import MlDashError, StorageError
 from .alarm import Alarm
 from .appender import Appender
 from .batch import Batch
+from .bell import Bell, Request
 from .spool import Spool
 
 COMMIT_INTERVAL_S = 0.1
@@ -39,33 +40,6 @@ BACKLOG_BYTES_CALM = 1024 * 1024
 """More than this waiting, and the next cycle begins without a pause."""
 AHEAD_BYTES_MIN = 128 * 1024
 LOOK_INTERVAL_S = 1.0
-
-
-class _Bell:
-    """Wakes one thread.  A lock, not an Event: ringing is one call, so a signal handler may ring amid ringing."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._lock.acquire()
-
-    def ring(self) -> None:
-        try:
-            self._lock.release()
-        except RuntimeError:
-            return  # it rings already
-
-    def wait(self, timeout_s: float = -1) -> bool:
-        return self._lock.acquire(timeout=timeout_s)
-
-
-class _Request:
-    """What somebody waits for."""
-
-    def __init__(self, *, sync: bool, is_last: bool) -> None:
-        self.sync = sync
-        self.is_last = is_last
-        self.error: MlDashError | None = None
-        self.done = _Bell()
 
 
 class Committer:
@@ -91,8 +65,8 @@ class Committer:
         self._drain = drain
         self._is_strict = is_strict
         self._interval_s = interval_s
-        self._bell = _Bell()
-        self._requests: deque[_Request] = deque()
+        self._bell = Bell()
+        self._requests: deque[Request] = deque()
         self._is_over = False
         self._is_finished = False
         self._synced_s = monotonic_s()
@@ -120,19 +94,19 @@ class Committer:
 
         Raises StorageError or LockError; nothing is lost then, and the thread keeps trying.
         """
-        self._ask(_Request(sync=False, is_last=False))
+        self._ask(Request(sync=False, is_last=False))
 
     def flush(self) -> int:
         """Everything recorded before this call is durable when it returns; the last durable sequence number.
 
         Raises StorageError or LockError; nothing is lost then, and the thread keeps trying.
         """
-        self._ask(_Request(sync=True, is_last=False))
+        self._ask(Request(sync=True, is_last=False))
         return self._appender.durable_seq
 
     def finish(self) -> None:
         """As `flush`; the thread ends with it if it succeeds."""
-        self._ask(_Request(sync=True, is_last=True))
+        self._ask(Request(sync=True, is_last=True))
         self._thread.join()
 
     def stop(self) -> None:
@@ -142,7 +116,7 @@ class Committer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _ask(self, request: _Request) -> None:
+    def _ask(self, request: Request) -> None:
         if self._thread.ident == get_ident():
             raise StorageError(
                 "a finalizer or a stream that runs in the committer's own thread cannot wait for a flush"
@@ -163,7 +137,7 @@ class Committer:
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._is_over:
+        while not self._is_finished:
             self._wait()
             if self._is_over:
                 return
@@ -171,13 +145,13 @@ class Committer:
             error = self._attempt(sync=self._is_sync_due() or any(request.sync for request in requests))
             if error is None and any(request.is_last for request in requests):
                 # Whoever asks from now on sees this; whoever asked before is among the last.
-                self._is_over = self._is_finished = True
+                self._is_finished = True
                 requests += self._take_requests()
             for request in requests:
                 request.error = error
                 request.done.ring()
 
-    def _take_requests(self) -> list[_Request]:
+    def _take_requests(self) -> list[Request]:
         return [self._requests.popleft() for _ in range(len(self._requests))]
 
     def _wait(self) -> None:

@@ -25,7 +25,8 @@ from ..codec import CodecError, decode_events, encode_events
 from ..errors import LockError, StorageError
 from ..events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
 from ..rows import Row, Shape, define, parse_rows, time_of, valid_length
-from .appender import Appender, Batch
+from .appender import Appender
+from .batch import Batch
 from .chain import Position
 from .folder import JournalFolder
 from .format import CommitLine

@@ -9,8 +9,7 @@ not reach.  `rows.py` has the rows, `spool_file.py` how one gets into a file, `s
  3. Files are never used twice.  Behind the last row of one are zeros, or the part of a row that the disk refused.
  4. Files follow each other by their `first`.  One is shut before the next one's `first` is counted, so no two events
     have the same counter; what comes next is decided once, by one `dict.setdefault`, whoever asks and however often.
- 5. A shape is among `shapes` before its definition is written, and its definition is written before its number is used:
-    so each file defines a shape before it uses it.
+ 5. Each file defines a shape before it uses it (`spool_shapes.py`).
  6. Where the disk takes no rows they wait in memory, which `kill -9` does reach, and a warning says so; where that is
     full too, they are dropped and counted.  A strict spool raises instead.
 """
@@ -18,7 +17,6 @@ not reach.  `rows.py` has the rows, `spool_file.py` how one gets into a file, `s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
 from os import getpid
 from threading import RLock
 from typing import Any
@@ -28,17 +26,16 @@ import orjson
 
 from ..clock import now_ns
 from ..errors import ExperimentError, LockError, StorageError
-from ..rows import Shape, definition_row, event_row, seal, stream_row
+from ..rows import Shape, event_row, seal, stream_row
 from .alarm import Alarm
 from .chain import Position
 from .folder import JournalFolder
 from .spool_cursor import SpoolCursor
 from .spool_file import SpoolFile
 from .spool_files import SpoolFiles, SpoolOver
+from .spool_shapes import SpoolShapes
+from .spool_shapes import Stream as Stream
 
-SHAPES_MAX = 1024
-DEFINITION_BYTES_MAX = 2048
-"""Rows of further or larger shapes carry their field names: names that a run makes up must not fill every file."""
 MEMORY_BYTES_MAX = 1024 * 1024 * 1024
 
 _PASSTHROUGH = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -48,18 +45,6 @@ _LETTER_U = ord("u")
 
 class SpoolLeft(Exception):
     """This spool belongs to the parent of this process: nothing may be added to it here."""
-
-
-class Stream:
-    """Rows of one type and name; remembers the number of each set of fields it has seen."""
-
-    __slots__ = ("name", "named", "numbers", "type")
-
-    def __init__(self, event_type: str, name: str | None, *, named: bool) -> None:
-        self.type = event_type
-        self.name = name
-        self.named = named
-        self.numbers: dict[tuple[str, ...], int] = {}
 
 
 class Spool:
@@ -92,12 +77,11 @@ class Spool:
         self._is_forking = False
         # Only keeps threads from making a file each: a signal handler passes it, and then rule 4 decides.
         self._switching = RLock()
-        self._shape_numbers = count()
+        self._shapes = SpoolShapes()
         self._refusal: Callable[[], Exception] | None = None
         self._troubles: list[tuple[str, str]] = []
         self._is_ended = False
         self._files = SpoolFiles(folder, writer, session, position)
-        self.shapes: dict[int, Shape] = {}
         self.dropped = 0
         self.is_left = False
         self.is_committer_asleep = False
@@ -160,18 +144,11 @@ class Spool:
         return stream_row(time_ns, number, shape, tuple(fields.values()))
 
     def _define(self, stream: Stream, shape: Shape) -> int | None:
-        """Gives the shape a number; None if it cannot have one.  Two threads may give it two, which does no harm."""
-        # 1, 1.0 and True would be one shape.
-        if len(self.shapes) >= SHAPES_MAX or not all(type(key) is str for key in shape.keys):
+        """The number of a new shape; None if it cannot have one.  Rule 5."""
+        defined = self._shapes.define(shape)
+        if defined is None:
             return None
-        number = next(self._shape_numbers)
-        try:
-            row = seal(definition_row(number, shape))
-        except (TypeError, ValueError):
-            return None
-        if len(row) > DEFINITION_BYTES_MAX:
-            return None
-        self.shapes[number] = shape
+        number, row = defined
         self._append(row)
         stream.numbers[shape.keys] = number
         return number
@@ -231,8 +208,7 @@ class Spool:
         return file.following
 
     def _open_next(self, first: int, row_bytes: int) -> SpoolFile | None:
-        # A copy, because other threads define shapes meanwhile; dict.copy is one call.
-        definitions = b"".join(seal(definition_row(number, shape)) for number, shape in self.shapes.copy().items())
+        definitions = self._shapes.definitions()
         try:
             return self._files.open_next(first, row_bytes, definitions)
         except SpoolOver as error:
@@ -319,6 +295,11 @@ class Spool:
         self._files.abandon()
 
     # -- committing ----------------------------------------------------------------------------------------------
+
+    @property
+    def shapes(self) -> dict[int, Shape]:
+        """What the numbers in rows stand for."""
+        return self._shapes.by_number
 
     @property
     def journal_position(self) -> Position | None:

@@ -21,7 +21,6 @@ from ..rows import count_events
 from .disk import Disk, Map
 
 FAULT_BYTES = 64 * 1024
-_END_OF_FILE = 2
 
 
 class SpoolFile:
@@ -106,7 +105,7 @@ class SpoolFile:
             if reached == self.size:
                 # Perhaps somebody else is shutting it, and only the rows before the mark are sure.
                 reached = self.mark[0]
-            spool_map.seek(0, _END_OF_FILE)
+            spool_map.seek(0, 2)
             end = spool_map.find(b"\0", reached)
         except ValueError:
             return  # somebody else has shut it, and it was given back since

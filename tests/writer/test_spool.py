@@ -15,7 +15,7 @@ import pytest
 
 from ml_dash.errors import ExperimentError, StorageError
 from ml_dash.events import METRIC_LOGGED
-from ml_dash.journal import spool as spool_module
+from ml_dash.journal import spool_shapes
 from ml_dash.journal.alarm import Alarm
 from ml_dash.journal.drain import is_alive, read_spool
 from ml_dash.journal.folder import JournalFolder
@@ -214,7 +214,7 @@ def test_a_file_that_begins_while_a_shape_is_being_defined_defines_it_too(
 def test_more_shapes_than_are_numbered_record_all_the_same(
     folder: JournalFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool_module, "SHAPES_MAX", 10)
+    monkeypatch.setattr(spool_shapes, "SHAPES_MAX", 10)
     with open_spool(folder) as spool:
         loss = stream()
         for i in range(30):
