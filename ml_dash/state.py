@@ -1,11 +1,13 @@
 """State: what an experiment is after some of its events, and the fold that derives it.  One name for all rooms of it.
 
-nouns         the frozen dataclasses
-status        how an experiment stands, from its sessions
-series        metrics and tracks: adding columns of points
-parameters    the flat view of parameters, kept free of contradictions
-fold          events → state
-plain_state   state ↔ plain JSON, for the checkpoint
+nouns           the frozen dataclasses
+status          how an experiment stands, from its sessions
+series          metrics and tracks: adding columns of points
+parameters      the flat view of parameters, kept free of contradictions
+draft           a state under construction
+session_events  what events say of sessions and writers
+fold            events → state
+plain_state     state ↔ plain JSON, for the checkpoint
 
 Pure: no I/O.
 """
