@@ -76,6 +76,8 @@ class SimulatedDisk(Disk):
         """The number of the changing call (from 1) at which power fails; 0 for never."""
         self.kills_at = 0
         """The number of the changing call at which the process that makes it is killed; 0 for none."""
+        self.part_written: Callable[[int], int] = lambda length: self._random.randint(0, length)
+        """How many of so many bytes arrive when a write fails."""
         self.evicts_after_failed_sync = False
         """Whether the kernel also forgets what a failed sync could not write, as some file systems do."""
 
@@ -181,7 +183,7 @@ class SimulatedDisk(Disk):
             self._enter("write")
         except BaseException:
             # Part of it may have arrived.
-            self._write(inode, data[: self._random.randint(0, len(data))])
+            self._write(inode, data[: self.part_written(len(data))])
             raise
         self._write(inode, data)
 

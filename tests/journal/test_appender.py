@@ -159,7 +159,9 @@ def test_on_a_real_disk_it_all_works_the_same(real_journal: JournalFolder) -> No
 # --- failed writes ------------------------------------------------------------------------------------------------
 
 
-def test_a_segment_takes_nothing_more_after_a_write_to_it_failed(journal: JournalFolder) -> None:
+@pytest.mark.parametrize("part", [0, 1, 200])
+def test_a_segment_takes_nothing_more_after_a_write_to_it_failed(journal: JournalFolder, part: int) -> None:
+    disk_of(journal).part_written = lambda length: part
     recorder = build(journal, range(6), per_commit=3)
     recorder.record(6, 7, 8)
     disk_of(journal).faults = [Fault("write", disk_of(journal).calls["write"] + 1, EIO)]
