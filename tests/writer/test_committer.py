@@ -14,7 +14,7 @@ from ml_dash.clock import sleep_s
 from ml_dash.errors import ExperimentError, StorageError
 from ml_dash.journal import committer as committer_module
 from ml_dash.journal.appender import Appender
-from ml_dash.journal.drain import left_behind
+from ml_dash.journal.drain import left_behind, read_spool
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.writer import Writer
 
@@ -58,6 +58,28 @@ def test_commit_shows_everything_before_it_to_every_reader(folder: JournalFolder
         log(writer, "loss", i)
         writer.commit()
         assert points(read(folder), "loss") == list(range(i + 1))
+    writer.close()
+
+
+def test_rows_stay_in_the_spool_until_their_commit_is_durable(
+    folder: JournalFolder, small_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed sync may take a commit back, and then the spool is all there is."""
+    monkeypatch.setattr(committer_module, "SYNC_INTERVAL_S", NEVER_S)
+    writer = Writer(folder, commit_interval_s=NEVER_S)
+
+    def kept() -> list[int]:
+        contents = [read_spool(folder, writer.id, number) for number in folder.spool_files()[writer.id]]
+        return sorted(row[2] for content in contents if content is not None for row in content.rows)
+
+    for i in range(300):
+        log(writer, "loss", i)
+        if i % 50 == 0:
+            writer.commit()
+    assert points(read(folder), "loss") == list(range(251))
+    assert kept() == list(range(300))
+    writer.flush()
+    assert len(kept()) < 50
     writer.close()
 
 
