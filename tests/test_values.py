@@ -261,6 +261,13 @@ def test_a_dict_with_the_keys_of_a_tag_is_a_dict() -> None:
     assert same(through_json(value)[2], value)
 
 
+@pytest.mark.parametrize(("ordinary", "odd"), [(0.5, float("nan")), (1, 2**64), (1, -(2**63) - 1), ("a", "\ud800")])
+@pytest.mark.parametrize("count", [0, 1, 14, 15, 16, 1000])
+def test_one_odd_value_among_many_ordinary_ones_comes_back(ordinary: Any, odd: Any, count: int) -> None:
+    value = [[ordinary] * count + [odd], dict.fromkeys(map(str, range(count)), ordinary) | {"odd": odd}]
+    assert same(through_json(value)[2], value)
+
+
 def test_two_nan_keys_stay_two() -> None:
     restored = through_json({float("nan"): 1, float("nan"): 2})[2]
     assert list(restored.values()) == [1, 2]
@@ -419,6 +426,41 @@ def test_tensors_are_read_by_whichever_way_they_offer() -> None:
 
     assert to_plain([OnlyItem(), OnlyNumpy(), NeedsGradient()]) == ([0.5, [1.0, 1.0], [0.5, 1.5]], [])
     assert to_plain([Endless()])[1][0][1] == "repr"
+
+
+def test_a_large_tensor_is_described_without_being_read() -> None:
+    class Large:
+        shape = (2, value_forms.OBJECT_ITEMS_MAX)
+        was_read = False
+
+        def tolist(self) -> list[Any]:
+            self.was_read = True
+            return []
+
+    tensor = Large()
+    assert to_plain([tensor])[1][0][1] == "repr"
+    assert not tensor.was_read
+
+
+def test_a_collection_that_changes_while_it_is_read_is_read_again() -> None:
+    class Restless(UserDict[str, int]):
+        patience = 3
+
+        def __iter__(self) -> Iterator[str]:
+            self.patience -= 1
+            if self.patience > 0:
+                raise RuntimeError("dictionary changed size during iteration")
+            return super().__iter__()
+
+        def __getitem__(self, key: str) -> int:
+            self.patience -= 1
+            if self.patience == -1:
+                raise KeyError(key)
+            return self.data[key]
+
+    restless = Restless()
+    restless.data.update(a=1, b=2)
+    assert to_plain([restless]) == ([{"a": 1, "b": 2}], [])
 
 
 def test_a_mock_that_answers_to_every_name_is_described() -> None:
