@@ -134,6 +134,26 @@ def test_no_row_is_missed_by_a_committer_that_is_about_to_sleep(folder: JournalF
     assert points(read(folder), "loss") == list(range(200))
 
 
+def test_a_row_that_comes_just_before_the_committer_sleeps_is_not_missed(folder: JournalFolder) -> None:
+    writer = Writer(folder)
+    has_no_rows = writer._committer._has_no_rows
+    came = threading.Event()
+
+    def has_none_but_one_comes() -> bool:
+        if has_no_rows() and not came.is_set():
+            log(writer, "loss", 2)
+            came.set()
+            return True
+        return has_no_rows()
+
+    wait_until(lambda: writer._spool.is_committer_asleep, "the committer sleeps")
+    writer._committer._has_no_rows = has_none_but_one_comes
+    log(writer, "loss", 1)
+    wait_until(came.is_set, "it is about to sleep")
+    wait_until(lambda: points(read(folder), "loss") == [1, 2], "the row is committed")
+    writer.close()
+
+
 def test_a_signal_handler_may_flush_amid_a_flush(folder: JournalFolder) -> None:
     writer = Writer(folder)
     handled = 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.errors import ExperimentError
-from ml_dash.events import RUN_COMPLETED, RUN_FAILED, WRITER_JOINED, Event
+from ml_dash.events import METRIC_LOGGED, RUN_COMPLETED, RUN_FAILED, WRITER_JOINED, Event
 from ml_dash.journal.drain import is_alive
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.writer import Writer
@@ -130,6 +130,32 @@ def test_f9_workers_of_a_data_loader_keep_every_event(folder: JournalFolder) -> 
         assert points(events, f"worker{worker}") == list(range(50))
     assert {event.data["parent"] for event in joined(events)} == {writer.session}
     assert {event.session for event in events} == {writer.session}
+
+
+def test_f9_a_child_records_into_streams_that_its_parent_has_used(folder: JournalFolder) -> None:
+    """The numbers of their fields are those of the parent's spool."""
+    writer = Writer(folder)
+    log(writer, "a", 1, x=1)
+    log(writer, "b", 2, y=2)
+
+    def live() -> None:
+        log(writer, "b", 3, y=3)
+        log(writer, "a", 4, x=4)
+        log(writer, "c", 5, z=5)
+        writer.close()
+
+    assert in_child(live) == 0
+    log(writer, "a", 6, x=6)
+    writer.close()
+    fields = [event.data["fields"] for event in reopen(folder) if event.type == METRIC_LOGGED]
+    assert sorted(fields, key=lambda each: each["i"]) == [
+        {"i": 1, "x": 1},
+        {"i": 2, "y": 2},
+        {"i": 3, "y": 3},
+        {"i": 4, "x": 4},
+        {"i": 5, "z": 5},
+        {"i": 6, "x": 6},
+    ]
 
 
 def test_f9_a_forked_child_that_records_nothing_leaves_no_trace(folder: JournalFolder) -> None:
