@@ -184,6 +184,8 @@ def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
         with reading(folder):
             for line in reader.commits():
                 yield from _events_in(line, after)
+                # After a failed sync history may go on in commits that begin with what was given already.
+                after = max(after, line.last)
         if not folder.exists():
             raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
         sleep_s(FOLLOW_INTERVAL_S)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash import history
 from ml_dash.clock import monotonic_s
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.chain import Position, end_of
@@ -309,6 +310,21 @@ def test_what_a_failed_sync_lost_for_good_comes_back_in_other_commits_and_none_i
     follower.poll()
     assert set(follower.seqs) == set(range(1, 14))
     assert follower.kinds == {DamageKind.DEAD}
+
+
+def test_events_that_are_followed_come_once_also_where_a_failed_sync_lost_some(journal: JournalFolder) -> None:
+    recorder = build(journal, range(6), per_commit=3)
+    recorder.record(*range(6, 12))
+    recorder.commit(per_commit=2)
+    following = history._followed(journal, 0)
+    assert [next(following).seq for _ in range(12)] == list(range(1, 13))
+    disk_of(journal).evicts_after_failed_sync = True
+    disk_of(journal).faults = [Fault("sync_data", disk_of(journal).calls["sync_data"] + 1, EIO)]
+    with pytest.raises(OSError, match="could not be read back"):
+        recorder.flush()
+    recorder.record(12)
+    recorder.flush()
+    assert next(following).seq == 13
 
 
 # --- what had been read changes -----------------------------------------------------------------------------------
