@@ -24,8 +24,8 @@ class Extent:
     """A segment, and what of it counts.
 
     `journal` is the id of the journal, None where no header says it.  `header` and `start`, the position behind it, are
-    None where the segment has no valid one.  `accepted` is what the header of the next segment accepts; None where there
-    is no such header, and then all that replays counts.
+    None where the segment has no valid one.  `accepted` is what the header of the next segment accepts; None where
+    there is no such header, and then all that replays counts.
     """
 
     segment: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,9 +20,11 @@ from pathlib import Path
 import ml_dash.environment
 import ml_dash.session
 from ml_dash import Experiment
+from ml_dash.events import STREAM_TYPES
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import FORMAT_VERSION
+from ml_dash.journal.writer import Writer
 
 from ..journal.damage import Recorder
 from .expectation import expectation
@@ -62,6 +65,7 @@ import sys, time
 import ml_dash.environment
 import ml_dash.session
 from ml_dash import Experiment
+from ml_dash.events import STREAM_TYPES
 experiment = Experiment(prefix=sys.argv[2], dash_root=sys.argv[1])
 experiment.run.start()
 for step in range(100):
@@ -89,6 +93,22 @@ def make_experiment(root: Path) -> None:
     names = {"Experiment": Experiment, "Path": Path, "datetime": datetime, "timezone": timezone, "math": math}
     # Compiled under a name of its own, so that the traceback shows no folder of this machine.
     exec(compile(TRAIN, "train.py", "exec"), {**names, "PREFIX": PREFIX, "root": root})
+
+
+def make_events(root: Path) -> None:
+    """Every type of event, with the example that spec/events.md gives of it."""
+    folder = _folder(root)
+    writer = Writer(folder)
+    text = (HERE.parents[1] / "spec" / "events.md").read_text(encoding="utf-8")
+    for part in text.split("\n### ")[1:]:
+        name = part.split("`")[1]
+        [example] = re.findall(r"```json\n(.*?)```", part, re.DOTALL)
+        data = json.loads(example)
+        if name in STREAM_TYPES:
+            writer.record_stream(writer.stream(name, data["name"]), data["fields"])
+        else:
+            writer.record(name, data)
+    writer.close()
 
 
 def make_segments(root: Path) -> None:
@@ -163,6 +183,7 @@ def _flip(path: Path, place: int) -> None:
 
 CASES = {
     "experiment": make_experiment,
+    "events": make_events,
     "segments": make_segments,
     "torn": make_torn,
     "recovered": make_recovered,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ml_dash.errors import JournalCorruptError
+from ml_dash.events import EVENT_TYPES
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import FORMAT_VERSION
 
@@ -26,19 +27,20 @@ def expected_of(case: Path) -> dict[str, Any]:
     return found
 
 
-def holds_all_of(found: Any, expected: Any) -> bool:
-    """Everything that was expected then is there; a later release may know more about it."""
-    if isinstance(expected, dict):
-        return isinstance(found, dict) and all(
-            key in found and holds_all_of(found[key], value) for key, value in expected.items()
-        )
-    if isinstance(expected, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(holds_all_of(one, other) for one, other in zip(found, expected, strict=True))
-        )
-    return type(found) is type(expected) and bool(found == expected)
+def missing(found: Any, expected: Any, place: str = "state") -> list[str]:
+    """Where something that was expected then is not there any more; a later release may know more about it."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return [
+            lost
+            for key, value in expected.items()
+            for lost in (missing(found[key], value, f"{place}.{key}") if key in found else [f"{place}.{key} is gone"])
+        ]
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = enumerate(zip(found, expected, strict=True))
+        return [lost for index, (one, other) in pairs for lost in missing(one, other, f"{place}[{index}]")]
+    if type(found) is type(expected) and found == expected:
+        return []
+    return [f"{place}: expected {expected!r:.100}, found {found!r:.100}"]
 
 
 def names(case: Path) -> str:
@@ -56,7 +58,7 @@ def test_f16_a_golden_journal_replays_to_what_it_always_did(case: Path) -> None:
     whole = expected["events"][: -1 if killed else None]
     assert found["events"][: len(whole)] == whole
     if not killed:
-        assert holds_all_of(found["state"], expected["state"])
+        assert missing(found["state"], expected["state"]) == []
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=names)
@@ -78,6 +80,12 @@ def test_f16_every_format_version_has_its_golden_journals() -> None:
     versions = {int(case.parent.name.removeprefix("version-")) for case in GOLDEN}
     assert versions == set(range(1, FORMAT_VERSION + 1))
     assert {case.name for case in GOLDEN if case.parent.name == f"version-{FORMAT_VERSION}"} == set(CASES)
+
+
+def test_f16_golden_journals_hold_every_type_of_event_that_this_release_writes() -> None:
+    current = [case for case in GOLDEN if case.parent.name == f"version-{FORMAT_VERSION}"]
+    types = {event[1] for case in current for event in expected_of(case)["events"]}
+    assert set(EVENT_TYPES) <= types, "make the golden journals anew before the release, or a further case after it"
 
 
 def test_f16_golden_journals_hold_every_form_of_bytes_there_is() -> None:
