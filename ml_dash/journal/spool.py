@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from os import getpid
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any
 from zlib import adler32
 
@@ -74,7 +74,7 @@ class Spool:
         self._is_strict = is_strict
         self._memory_bytes_max = memory_bytes_max
         self._pid = getpid()
-        self._is_forking = False
+        self._forking_threads: set[int] = set()
         # Only keeps threads from making a file each: a signal handler passes it, and then rule 4 decides.
         self._switching = RLock()
         self._shapes = SpoolShapes()
@@ -183,7 +183,7 @@ class Spool:
             return False
 
     def _open_fast_way(self) -> None:
-        if self._refusal is None and not self._is_forking:
+        if self._refusal is None and not self._forking_threads:
             self._fast_add = self._file.fast_add or _no_place
 
     # -- from file to file ---------------------------------------------------------------------------------------
@@ -267,11 +267,11 @@ class Spool:
     def before_fork(self) -> None:
         """Until `after_fork` every row goes the slow way, which knows a child from its parent: the child's first
         instructions run before anybody can tell it to leave, and what it adds to the shared map would destroy ours."""
-        self._is_forking = True
+        self._forking_threads.add(get_ident())
         self._fast_add = _no_place
 
     def after_fork(self) -> None:
-        self._is_forking = False
+        self._forking_threads.discard(get_ident())
         self._open_fast_way()
 
     def leave(self) -> None:
