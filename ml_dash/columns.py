@@ -163,10 +163,12 @@ def encode_integers(values: Sequence[int], base: int = 0) -> Any:
     if remainder == 0 and (values.count(first) == count if step == 0 else _is_range(values, first, step)):
         return {"range": [first - base, step]}
     differences = list(map(sub, islice(values, 1, None), values))
-    value_type = _integer_type(min(values) - base, max(values) - base)
+    least = min(differences)
+    low, high = (first, last) if least >= 0 else (min(values), max(values))
+    value_type = _integer_type(low - base, high - base)
     if value_type is None:
         return [value - base for value in values]
-    delta_type = _integer_type(min(differences), max(differences))
+    delta_type = _integer_type(least, max(differences))
     if delta_type is not None and _BYTES[delta_type] < _BYTES[value_type]:
         data = pack(f"<{count - 1}{_TYPECODES[delta_type]}", *differences)
         return {"delta": delta_type, "first": first - base, "data": _text(data)}
