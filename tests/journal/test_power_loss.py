@@ -42,9 +42,9 @@ def test_f5_durable_events_survive_power_loss_when_writes_and_syncs_fail_too(tmp
 @pytest.mark.parametrize("block", range(20))
 def test_f5_campaign(tmp_path: Path, block: int, faults: bool) -> None:
     crashes = 0
-    for seed in range(10_000 + block * 50, 10_050 + block * 50):
+    for seed in range(10_000 + block * 10, 10_010 + block * 10):
         crashes += crash_everywhere(tmp_path / "run", seed, steps=25, faults=faults, depth=3, per_place=2)
-    assert crashes >= 1000
+    assert crashes >= 300
 
 
 def test_f5_a_name_that_a_dead_process_has_not_synced_is_synced_before_anything_in_the_segment_is_durable(
