@@ -131,7 +131,9 @@ scalars = st.one_of(numbers, st.none(), st.booleans(), st.text(max_size=3))
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner))
 keys = st.sampled_from(["a", "b", "a.b", "a.b.c", "a.c", "b.a", "a.", ".a", "a..b", "c", "ab"])
 times = st.integers(-(10**6), 10**9).map(lambda offset: EPOCH_US + offset)
-names = st.sampled_from([None, "train", "None", "eval/loss"])
+# Few names and many equal numbers, so that blocks meet.
+names = st.sampled_from(["train", "train", None, "None"])
+few = st.sampled_from([0, 0.0, -0.0, 1, 1.0, 0.1, 0.2, 1e16, float("nan"), float("inf")])
 
 
 @st.composite
@@ -144,7 +146,7 @@ def runs(draw: st.DrawFn) -> list[Recorded]:
         levels = st.sampled_from(["debug", "info", "warn", "error", "fatal"])
         written = [{"message": "m", "level": draw(levels), "metadata": None} for _ in range(count)]
         return [Recorded(kind, data, time_us) for data, time_us in zip(written, moments, strict=True)]
-    fields = draw(st.lists(st.sampled_from(["loss", "step", "x", "_ts"]), unique=True, max_size=3))
+    fields = draw(st.lists(st.sampled_from(["loss", "step", "_ts"]), unique=True, max_size=3))
     if kind == TRACK_APPENDED:
         fields = ["_ts", *(field for field in fields if field != "_ts")]
     columns = [draw(columns_of(count)) for _ in fields]
@@ -159,7 +161,15 @@ def columns_of(count: int) -> st.SearchStrategy[list[Any]]:
     return st.one_of(
         *(
             st.lists(kind, min_size=count, max_size=count)
-            for kind in (st.floats(), st.floats(width=32), st.integers(-100, 100), st.integers(0, 2**64 - 1), scalars)
+            for kind in (
+                few,
+                few,
+                st.floats(),
+                st.floats(width=32),
+                st.integers(-100, 100),
+                st.integers(0, 2**64),
+                scalars,
+            )
         ),
         first_and_step.map(lambda pair: [pair[0] + pair[1] * index for index in range(count)]),
         st.sampled_from(["text", True, None, 1.5]).map(lambda value: [value] * count),

@@ -85,6 +85,29 @@ def test_the_sum_is_the_same_however_points_are_cut_into_blocks() -> None:
         assert state.metrics["m"].fields["x"].sum == expected
 
 
+@pytest.mark.parametrize("size", [1, 2, 20])
+def test_of_equal_numbers_the_earlier_one_is_the_least_and_the_greatest(size: int) -> None:
+    values: list[Any] = [0.0, -0.0, 0] * 7
+    parts = [[point("m", x=value) for value in values[at : at + size]] for at in range(0, len(values), size)]
+    state = EMPTY
+    for one in history(*parts):
+        state = fold_commit(state, one.blocks, one)
+    field = state.metrics["m"].fields["x"]
+    assert (repr(field.min), repr(field.max)) == ("0.0", "0.0")
+
+
+def test_integers_that_count_up_are_added_one_by_one_once_the_sum_is_a_double() -> None:
+    points = [[point("m", x=0.1)], [point("m", x=2**53 + step) for step in range(30)]]
+    state = EMPTY
+    for one in history(*points):
+        state = fold_commit(state, one.blocks, one)
+    expected = 0.1
+    for step in range(30):
+        expected += 2**53 + step
+    assert state.metrics["m"].fields["x"].sum == expected
+    assert expected != 0.1 + sum(2**53 + step for step in range(30))
+
+
 def test_sums_are_plain_also_where_the_built_in_sum_compensates(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, compensating = Field(), Field()
     values = array("d", [1e16, 1.0, -1e16, 1.0])
