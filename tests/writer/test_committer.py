@@ -134,7 +134,10 @@ def test_no_row_is_missed_by_a_committer_that_is_about_to_sleep(folder: JournalF
     assert points(read(folder), "loss") == list(range(200))
 
 
-def test_a_row_that_comes_just_before_the_committer_sleeps_is_not_missed(folder: JournalFolder) -> None:
+def test_a_row_that_comes_just_before_the_committer_sleeps_is_not_missed(
+    folder: JournalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "SYNC_INTERVAL_S", NEVER_S)
     writer = Writer(folder)
     has_no_rows = writer._committer._has_no_rows
     came = threading.Event()
