@@ -199,10 +199,11 @@ def metric_rows(
     rows: list[dict[str, Any]] = []
     stop = None if limit is None else start_index + limit
     index = 0
-    for part in filter(_is_sound, parts_of(commits_of(source), METRIC_LOGGED, name, at)):
+    for part in parts_of(commits_of(source), METRIC_LOGGED, name, at):
         if stop is not None and index >= stop:
             break
-        if index + part.block.count > start_index:
+        # What cannot be decoded keeps its numbers, so that what lies before the window need not be looked at.
+        if index + part.block.count > start_index and _is_sound(part):
             for offset, (time_us, payload) in enumerate(zip(part.times_us(), part.block.payloads(), strict=True)):
                 if index + offset >= start_index and (stop is None or index + offset < stop):
                     created = iso_time(time_us)
