@@ -51,7 +51,8 @@ class Spool:
     """A living writer's spool.  `append*` may be called by any thread, from a signal handler or a finalizer; everything
     below "committing" by the committer's thread alone.
 
-    `wake()` is called after a row that finds the committer asleep.  With `must_persist` the constructor raises OSError
+    `wake()` is called after a row that finds the committer asleep.  In a forked child, to whom this spool does not
+    belong, `own()` gives the one that does, and rows go there.  With `must_persist` the constructor raises OSError
     or LockError where there can be no file; else the spool begins in memory, as rule 6 says.
     """
 
@@ -64,6 +65,7 @@ class Spool:
         *,
         alarm: Alarm,
         wake: Callable[[], None],
+        own: Callable[[], Spool],
         is_strict: bool = False,
         must_persist: bool = True,
         memory_bytes_max: int = MEMORY_BYTES_MAX,
@@ -71,6 +73,7 @@ class Spool:
         self._folder = folder
         self._alarm = alarm
         self._wake = wake
+        self._own = own
         self._is_strict = is_strict
         self._memory_bytes_max = memory_bytes_max
         self._pid = getpid()
@@ -103,26 +106,33 @@ class Spool:
         """One event of a stream; nobody may change `fields` meanwhile.  Never raises for a value, whatever it is."""
         time_ns = now_ns()
         try:
-            body = _dumps([time_ns, stream.numbers[tuple(fields)], *fields.values()], None, _PASSTHROUGH)
-            # orjson says null for NaN and infinities without a word; None is rare enough to be looked at again.
-            # Looking for the letter first is six times as fast.
-            if _LETTER_U in body and b"null" in body:
+            try:
+                body = _dumps([time_ns, stream.numbers[tuple(fields)], *fields.values()], None, _PASSTHROUGH)
+                # orjson says null for NaN and infinities without a word; None is rare enough to be looked at again.
+                # Looking for the letter first is six times as fast.
+                if _LETTER_U in body and b"null" in body:
+                    body = self._odd_row(time_ns, stream, fields)
+            except (KeyError, TypeError, ValueError, RecursionError):
                 body = self._odd_row(time_ns, stream, fields)
-        except (KeyError, TypeError, ValueError, RecursionError):
-            body = self._odd_row(time_ns, stream, fields)
-        # As `seal` and `_append`, written out here because two calls are a tenth of what recording costs.
-        row = b"%d,%b\n" % (adler32(body), body)
-        try:
-            self._fast_add(row)
-        except ValueError:
-            self._add(row)
+            # As `seal` and `_append`, written out here because two calls are a tenth of what recording costs.
+            row = b"%d,%b\n" % (adler32(body), body)
+            try:
+                self._fast_add(row)
+            except ValueError:
+                self._add(row)
+        except SpoolLeft:
+            self._own().append_stream(stream, fields)
+            return
         if self.is_committer_asleep:
             self._wake()
 
     def append_event(self, event_type: str, data: dict[str, Any]) -> int:
         """Any other event; its time, in microseconds since 1970.  Never raises for a value."""
         time_ns = now_ns()
-        self._append(seal(event_row(time_ns, event_type, data)))
+        try:
+            self._append(seal(event_row(time_ns, event_type, data)))
+        except SpoolLeft:
+            return self._own().append_event(event_type, data)
         if self.is_committer_asleep:
             self._wake()
         return time_ns // 1000

@@ -38,7 +38,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.folder = JournalFolder(Path(self.temporary.name), self.disk)
         self.sizes = spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES
         spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES = bytes_max, 2 * bytes_max
-        self.spool = Spool(self.folder, "wa", "wa", None, alarm=Quiet(), wake=lambda: None)
+        self.spool = Spool(self.folder, "wa", "wa", None, alarm=Quiet(), wake=lambda: None, own=lambda: self.spool)
         self.streams = [Stream(METRIC_LOGGED, f"m{number}", named=True) for number in range(3)]
         self.recorded = self.taken = self.durable = 0
         # Counters of events that were recorded while the disk refused: only memory has them for sure.

@@ -29,7 +29,7 @@ small = pytest.mark.usefixtures("small_files")
 
 @contextmanager
 def open_spool(folder: JournalFolder, **options: Any) -> Iterator[Spool]:
-    spool = Spool(folder, "wa", "wa", None, alarm=Alarm(), wake=lambda: None, **options)
+    spool = Spool(folder, "wa", "wa", None, alarm=Alarm(), wake=lambda: None, own=lambda: spool, **options)
     try:
         yield spool
     finally:
