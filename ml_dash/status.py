@@ -49,11 +49,10 @@ class Span(Protocol):
 
 
 def status_of(sessions: Iterable[Span]) -> Status:
-    """The status of an experiment with these sessions."""
-    spans = sorted(sessions, key=lambda session: session.started_seq)
+    """The status of an experiment with these sessions, which stand in the order in which they began."""
     newest: list[Span] = []
     group_end = 0
-    for span in spans:
+    for span in sessions:
         if span.ended_seq is None:
             return Status.RUNNING
         if span.started_seq > group_end:

@@ -249,7 +249,9 @@ def test_integers_add_up_exactly_and_beyond_doubles_count_as_infinity_beside_flo
     exact = state_of([point("m", x=value) for value in (big, 1, 2**63)]).metrics["m"].fields["x"]
     mixed = state_of([point("m", x=value) for value in (big, 0.5, -3)]).metrics["m"].fields["x"]
     assert exact.sum == big + 1 + 2**63
+    negative = state_of([point("m", x=value) for value in (0.5, -big)]).metrics["m"].fields["x"]
     assert (mixed.sum, mixed.max, mixed.min) == (math.inf, big, -3)
+    assert negative.sum == -math.inf
 
 
 def test_metrics_of_no_name_and_of_the_name_none_are_two() -> None:
@@ -322,6 +324,8 @@ def test_a_state_cannot_be_changed() -> None:
 def test_a_state_can_be_copied_pickled_and_its_mappings_written_as_json() -> None:
     state = state_of([started("s1"), event(PARAMS_SET, params={"lr": 1, "model.depth": 50}), point("m", x=1)])
     assert copy.deepcopy(state) == pickle.loads(pickle.dumps(state)) == state
+    with pytest.raises(TypeError, match="history"):
+        copy.deepcopy(state).params["lr"] = 2  # type: ignore[index]
     assert json.loads(json.dumps(state.params)) == {"lr": 1, "model.depth": 50}
 
 
