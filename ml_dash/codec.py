@@ -27,7 +27,6 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -36,115 +35,16 @@ from typing import Any
 
 import orjson
 
-from .columns import Column, check_column, decode_column, encode_column, encode_integers, last_value
+from .blocks import Block, CodecError, integer_column
+from .columns import encode_column, encode_integers
 from .events import COLUMNAR_TYPES, STREAM_TYPES, Event
 from .rows import NON_FINITE, Row, Shape, tags_of, time_of
 from .values import Tag, from_plain, to_plain
 
+__all__ = ["EVENTS_MAX", "Block", "CodecError", "decode_events", "encode_events", "events_of"]
+
 EVENTS_MAX = 1 << 20
 """A count is believed up to here: what cannot be a commit of ours must not make a reader reserve memory."""
-
-
-class CodecError(ValueError):
-    """Bytes whose hash is right do not say what a commit says: a newer format, or a bug in the writer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One or more events of one commit: a single event has `data`, a run has `columns`.
-
-    `positions` are those in the commit, ascending.  Columns are decoded when they are asked for: CodecError is raised
-    then where they are not what they should be.
-    """
-
-    type: str
-    positions: Sequence[int]
-    data: dict[str, Any] | None
-    named: bool
-    name: str | None
-    _times: Any
-    _columns: dict[str, Any]
-    _tags: list[Tag]
-
-    @property
-    def count(self) -> int:
-        return len(self.positions)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The fields of a run."""
-        return tuple(self._columns)
-
-    def column(self, key: str) -> Column:
-        """One field of a run, `count` values, with everything back that JSON cannot say."""
-        column = self._columns[key]
-        try:
-            values = decode_column(column, self.count)
-            tags = [[tag[0][1:], *tag[1:]] for tag in self._tags if tag[0][0] == key] if self._tags else None
-            if tags:
-                restored: list[Any] = from_plain(list(values), tags)
-                return restored
-            return values
-        except ValueError as error:
-            raise CodecError(f"column {key!r:.100} of {self.count} events cannot be decoded: {error}") from error
-
-    def check(self) -> None:
-        """Raises CodecError unless the times and every column can be decoded; quicker than decoding them."""
-        if self.data is not None:
-            return
-        tagged = {tag[0][0] for tag in self._tags}
-        if not isinstance(self._times, dict) or "packed" in self._times:
-            self.times_us(0)
-        try:
-            check_column(self._times, self.count)
-            for key, column in self._columns.items():
-                if key in tagged:
-                    self.column(key)
-                else:
-                    check_column(column, self.count)
-        except ValueError as error:
-            raise CodecError(f"a run of {self.count} events cannot be decoded: {error}") from error
-
-    def times_us(self, commit_time_us: int) -> list[int]:
-        """When each event happened, in microseconds since 1970."""
-        try:
-            return [commit_time_us + offset for offset in _integers(self._times, self.count)]
-        except ValueError as error:
-            raise CodecError(f"the times of {self.count} events cannot be decoded: {error}") from error
-
-    def last_time_us(self, commit_time_us: int) -> int:
-        """When the last event happened."""
-        try:
-            [offset] = _integers([last_value(self._times, self.count)], 1)
-        except ValueError as error:
-            raise CodecError(f"the times of {self.count} events cannot be decoded: {error}") from error
-        return commit_time_us + offset
-
-    def payloads(self) -> Iterator[dict[str, Any]]:
-        """The payload of each event, in order."""
-        if self.data is not None:
-            yield self.data
-            return
-        shape = Shape(self.type, self.named, self.name, self.keys)
-        if not self._columns:
-            yield from (shape.payload(()) for _ in self.positions)
-        for values in zip(*map(self.column, self._columns), strict=True):
-            yield shape.payload(values)
-
-    def before(self, position: int) -> Block | None:
-        """The part of this block that stands before a position of the commit; None if nothing does."""
-        kept = bisect_left(self.positions, position)
-        if kept == self.count:
-            return self
-        if kept == 0:
-            return None
-        try:
-            times = list(_integers(self._times, self.count)[:kept])
-            columns = {key: list(decode_column(column, self.count)[:kept]) for key, column in self._columns.items()}
-        except ValueError as error:
-            raise CodecError(f"a run of {self.count} events cannot be decoded: {error}") from error
-        tags = [tag for tag in self._tags if tag[0][1] < kept]
-        return Block(self.type, self.positions[:kept], None, self.named, self.name, times, columns, tags)
 
 
 # -- encoding ----------------------------------------------------------------------------------------------------
@@ -218,7 +118,7 @@ class _Encoder:
         run = self._runs.pop(number)
         times_ns, _, *columns = zip(*run.rows, strict=True)
         times = [time_ns // 1000 for time_ns in times_ns]
-        block = encode_run(run.shape, run.positions, times, columns, self._base_us)
+        block = _encode_run(run.shape, run.positions, times, columns, self._base_us)
         self._blocks.append((run.positions[0], block))
 
     def _close_all(self) -> None:
@@ -243,7 +143,7 @@ def _as_event(row: Row, shapes: dict[int, Shape]) -> Row:
     return [time_ns, shape.type, *to_plain(shape.payload(values))]
 
 
-def encode_run(
+def _encode_run(
     shape: Shape,
     positions: Sequence[int],
     times: Sequence[int],
@@ -289,7 +189,7 @@ def encode_events(rows: list[Row], shapes: dict[int, Shape], base_us: int) -> by
         # What a tight loop writes: one stream, nothing odd.  Transposing it in C is what makes the committer cheap.
         times_ns, _, *columns = zip(*rows, strict=True)
         times = [time_ns // 1000 for time_ns in times_ns]
-        blocks = [encode_run(shapes[kind], range(len(rows)), times, columns, base_us)]
+        blocks = [_encode_run(shapes[kind], range(len(rows)), times, columns, base_us)]
     else:
         blocks = _Encoder(shapes, base_us).blocks(rows)
     try:
@@ -331,7 +231,7 @@ def _run_positions(block: dict[str, Any], count: int) -> Sequence[int] | None:
     if type(at) is int:
         positions: Sequence[int] = range(at, at + own_count)
     else:
-        positions = _integers(at, own_count)
+        positions = integer_column(at, own_count)
         ascends = positions.step > 0 if isinstance(positions, range) else all(map(lt, positions, positions[1:]))
         if not ascends:
             raise ValueError("the positions of a run do not ascend")
@@ -370,17 +270,6 @@ def _decode_run(block: dict[str, Any], positions: Sequence[int]) -> Block:
         if key not in columns or type(index) is not int or not 0 <= index < len(positions):
             raise ValueError(f"no value stands where tag {key!r:.100}, {index!r:.100} is")
     return Block(block["type"], positions, None, "name" in block, name, block["t"], columns, tags)
-
-
-def _integers(column: Any, count: int) -> Sequence[int]:
-    """A column that may hold integers only."""
-    values = decode_column(column, count)
-    if isinstance(values, list):
-        if set(map(type, values)) != {int}:
-            raise ValueError("a column of integers holds something else")
-    elif not isinstance(values, range) and values.typecode in "fd":  # type: ignore[attr-defined]
-        raise ValueError("a column of integers holds floats")
-    return values
 
 
 def events_of(blocks: list[Block], first: int, time_us: int, writer: str, session: str) -> list[Event]:
