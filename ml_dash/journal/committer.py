@@ -155,10 +155,17 @@ class Committer:
         return [self._requests.popleft() for _ in range(len(self._requests))]
 
     def _wait(self) -> None:
-        if self._has_no_rows() and not self._requests:
+        """Rows gather for a while; where none has come, until one does.
+
+        In this order, so that training which records all the time never has to wake anybody.
+        """
+        self._pause()
+        if self._has_no_rows() and not self._requests and not self._is_sync_due():
             self._sleep()
-            if self._is_sync_due():
-                return
+            if not self._is_sync_due():
+                self._pause()
+
+    def _pause(self) -> None:
         if not self._requests and not self._is_over:
             self._bell.wait(self._pause_s())
 
