@@ -86,15 +86,17 @@ class Replay:
 
     def commits(self, after: int = 0) -> Iterator[Commit]:
         """What `state` was folded from, behind event `after`: whole commits, so the first may begin before that."""
-        end, last = self.state.seq, 0
+        pending, end = self._pending, self._next_seq - 1
+        if self.at is not None:
+            end = min(end, self.at)
         for line, blocks in committed(self.folder, after):
+            # What others have committed since, pending events perhaps among it, is not what the state was folded from.
             if line.first > end:
-                return
-            last = line.last
+                break
             yield _up_to(end, line, blocks)
-        for line, blocks in self._pending:
-            if line.first > last and after < line.last:
-                yield _up_to(end, line, blocks)
+        for line, blocks in pending:
+            if line.last > after:
+                yield line, blocks
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -153,7 +155,7 @@ class Replay:
             return True
         if line.last < self._next_seq:
             return True
-        self._is_rewound = self._unconfirmed is not None or line.first < self._next_seq
+        self._is_rewound = line.first < self._next_seq
         return self._is_rewound
 
     def _add(self, line: CommitLine) -> None:
@@ -196,13 +198,12 @@ class Replay:
             return state
         if self._pending_for != (dead, state.seq):
             lines = leftovers(self.folder, dead, state.seq + 1)
-            self._pending = [(line, decoded(line)) for line in lines]
+            end = lines[-1].last if self.at is None and lines else self.at or 0
+            self._pending = [_up_to(end, line, decoded(line)) for line in lines if line.first <= end]
             self._pending_for = (dead, state.seq)
         folding = Fold(state)
         for line, blocks in self._pending:
-            if self.at is None or line.first <= self.at:
-                line, blocks = (line, blocks) if self.at is None else _up_to(self.at, line, blocks)
-                folding.add_commit(blocks, line)
+            folding.add_commit(blocks, line)
         return folding.state()
 
 

@@ -534,6 +534,20 @@ def test_a_segment_is_not_trusted_where_the_next_header_accepts_something_else_o
     assert opened(folder) == f"corrupt in {number - 1} at {previous.bytes}"
 
 
+def test_a_segment_is_not_trusted_behind_what_was_verified_of_it(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    reader = JournalReader(folder)
+    first = next(iter(reader.commits()))
+    assert first.segment == 1
+    path = Path(folder.segment_path(1))
+    data = path.read_bytes()
+    path.write_bytes(data[:-90] + bytes((data[-90] ^ 1,)) + data[-89:])
+    rewrite(folder, vouched=[{"status": _status(path), "position": reader.position}])
+    later_s = time.time() + 3600
+    os.utime(folder.checkpoint_path, (later_s, later_s))
+    assert opened(folder).startswith("corrupt in 1 ")
+
+
 def rewrite(folder: JournalFolder, **members: object) -> None:
     """As if another release, or another process, had written it."""
     path = Path(folder.checkpoint_path)

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from ml_dash.codec import events_of
-from ml_dash.errors import JournalVersionError
+from ml_dash.errors import JournalCorruptError, JournalVersionError
 from ml_dash.events import METRIC_LOGGED, PARAMS_SET, RUN_FAILED, Event
 from ml_dash.journal import format as journal_format
 from ml_dash.journal.appender import Appender
@@ -23,6 +23,7 @@ from ml_dash.journal.batch import Batch
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
 from ml_dash.replay import Replay, sequence_at
 from ml_dash.state import EMPTY, UNDECODABLE, State, fold
@@ -119,10 +120,23 @@ def test_commits_give_the_events_behind_any_number(tmp_path: Path, after: int) -
     assert all(line.last > after for line in lines)
 
 
+def test_commits_behind_the_last_event_of_a_segment_miss_none(tmp_path: Path) -> None:
+    folder = journal(tmp_path / "a", segment_bytes_max=1000)
+    replay = Replay(folder)
+    end = replay.refresh().seq
+    headers = [JournalReader(folder).header(number) for number in folder.segment_numbers()]
+    firsts = [found[0].first for found in headers if found is not None]
+    assert len(firsts) > 2
+    for after in (max(0, first + offset) for first in firsts for offset in (-2, -1, 0)):
+        assert [each.seq for each in events_in(replay, after) if each.seq > after] == list(range(after + 1, end + 1))
+
+
 def test_commits_are_those_that_the_state_was_folded_from(tmp_path: Path) -> None:
     replay = Replay(journal(tmp_path / "a"))
     end = replay.refresh().seq
+    before = list(replay.commits())
     append(tmp_path / "a", ("s3", [point("train", step=1)]))
+    assert len(list(replay.commits())) == len(before)
     assert events_in(replay)[-1].seq == end
     replay.refresh()
     assert events_in(replay)[-1].seq == end + 1
@@ -258,6 +272,7 @@ def test_what_a_killed_process_recorded_is_there_at_once_and_its_session_is_lost
     assert (events[-1].type, events[-1].data["reason"]) == (RUN_FAILED, "lost")
     assert repr(fold(events)) == repr(state)
     assert [each.seq for each in events_in(replay, after=50) if each.seq > 50] == list(range(51, 103))
+    assert [each.seq for each in events_in(replay, after=101)] == [102]
 
 
 def test_a_reader_changes_nothing_where_it_may_not_write(tmp_path: Path) -> None:
@@ -287,11 +302,28 @@ def test_a_reader_that_showed_them_goes_on_when_somebody_else_has_committed_them
     assert repr(shown.refresh()) == repr(state_at(JournalFolder(tmp_path / "a")))
 
 
+def test_pending_events_stand_behind_what_others_append(tmp_path: Path) -> None:
+    killed(tmp_path)
+    shown = Replay(JournalFolder(tmp_path / "a", WatchedDisk(is_read_only=True)))
+    shown.refresh()
+    before = events_in(shown)
+    append(tmp_path / "a", ("s9", [point("other", step=1)]))
+    assert [each.data for each in events_in(shown)] == [each.data for each in before]
+    state = shown.refresh()
+    events = events_in(shown)
+    assert [each.seq for each in events] == list(range(1, 104))
+    assert events[0].data["name"] == "other"
+    assert repr(fold(events)) == repr(state)
+
+
 def test_the_state_before_a_pending_event_can_be_asked_for(tmp_path: Path, folder: JournalFolder) -> None:
     killed(tmp_path)
     for seq in (1, 40, 101):
         state = state_at(folder, seq)
         assert (state.seq, state.status) == (seq, "RUNNING")
+        replay = Replay(folder, seq)
+        replay.refresh()
+        assert [each.seq for each in events_in(replay)] == list(range(1, seq + 1))
     assert state_at(folder, 102).status == "FAILED"
 
 
@@ -368,6 +400,26 @@ def test_a_torn_tail_is_named_and_the_next_commit_is_read(tmp_path: Path) -> Non
     assert replay.refresh().seq == before.seq + 1
     assert [each.kind for each in replay.damage] == [DamageKind.DEAD]
     assert repr(replay.state) == repr(state_at(folder))
+
+
+def test_a_reader_that_saw_what_is_gone_says_so(tmp_path: Path) -> None:
+    folder = JournalFolder(tmp_path / "a")
+    writer = Writer(folder)
+    for step in range(4):
+        writer.record(PARAMS_SET, {"params": {"step": step}})
+        writer.flush()
+    replay = Replay(folder)
+    assert replay.refresh().params == {"step": 3}
+    path = Path(folder.segment_path(1))
+    data = path.read_bytes()
+    os.truncate(path, data.rindex(b"\n", 0, data.rindex(b"\n", 0, len(data) - 1)) + 1)
+    for _ in range(2):
+        assert replay.refresh().params == {"step": 1}
+        assert [(each.kind, each.segment, each.declared) for each in replay.damage] == [(DamageKind.CORRUPT, 1, False)]
+    assert repr(replay.state) == repr(state_at(JournalFolder(tmp_path / "a", WatchedDisk(is_read_only=True))))
+    writer.record(PARAMS_SET, {"params": {"step": 9}})
+    with pytest.raises(JournalCorruptError):
+        writer.close()
 
 
 def test_a_commit_of_a_newer_release_is_damage_that_refuses_nothing_and_its_events_are_unknown(tmp_path: Path) -> None:
