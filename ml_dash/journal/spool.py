@@ -40,6 +40,7 @@ MEMORY_BYTES_MAX = 1024 * 1024 * 1024
 
 _PASSTHROUGH = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _dumps = orjson.dumps
+_join = b"".join
 _LETTER_U = ord("u")
 
 
@@ -114,8 +115,9 @@ class Spool:
                     body = self._odd_row(time_ns, stream, fields)
             except (KeyError, TypeError, ValueError, RecursionError):
                 body = self._odd_row(time_ns, stream, fields)
-            # As `seal` and `_append`, written out here because two calls are a tenth of what recording costs.
-            row = b"%d,%b\n" % (adler32(body), body)
+            # As `seal` and `_append`, written out because two calls are a tenth of what recording costs; without `%`,
+            # because a training that logs now and then finds the code for that in no cache: 2 of 7 µs.
+            row = _join((_dumps(adler32(body)), b",", body, b"\n"))
             try:
                 self._fast_add(row)
             except ValueError:
