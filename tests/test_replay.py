@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta, timezone
+from errno import ENOSYS
 from pathlib import Path
 from threading import Thread
 
+import filelock
 import orjson
 import pytest
 
@@ -300,6 +302,7 @@ def test_a_reader_that_showed_them_goes_on_when_somebody_else_has_committed_them
     assert shown.refresh().status == "FAILED"
     Writer(JournalFolder(tmp_path / "a")).close()
     assert repr(shown.refresh()) == repr(state_at(JournalFolder(tmp_path / "a")))
+    assert [each.seq for each in events_in(shown)] == list(range(1, 103))
 
 
 def test_pending_events_stand_behind_what_others_append(tmp_path: Path) -> None:
@@ -352,6 +355,17 @@ def test_what_a_dead_writer_left_is_shown_also_where_damage_refuses_writing(tmp_
     assert [each.kind for each in replay.damage] == [DamageKind.CORRUPT]
     assert list((tmp_path / "a/_journal/spool").iterdir())
     assert repr(replay.refresh()) == repr(state)
+
+
+def test_a_copy_on_a_file_system_without_locks_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(tmp_path)
+
+    def no_locks(descriptor: int, *, blocking: bool) -> bool:
+        raise OSError(ENOSYS, os.strerror(ENOSYS))
+
+    monkeypatch.setattr(filelock, "lock_descriptor", no_locks)
+    state = state_at(JournalFolder(tmp_path / "a"))
+    assert (state.metrics["train"].count, state.status) == (100, "FAILED")
 
 
 def test_asking_again_for_what_cannot_be_drained_reads_it_once(tmp_path: Path) -> None:
