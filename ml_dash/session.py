@@ -50,8 +50,8 @@ def begin(
 def end(writer: Writer, event_type: str, why: dict[str, Any]) -> int:
     """Ends the writer's session, and gives the last durable sequence number.
 
-    What was recorded before is made durable first, so that the end stands in a commit of its own, whose fence covers all
-    the rest: from then on a changed byte of it is corruption, and not a torn tail that the next writer passes over.
+    What was recorded before is made durable first, so that the end stands in a commit of its own whose fence covers
+    all the rest: from then on a changed byte of it is corruption, and not a torn tail that the next writer passes over.
 
     In a forked child it only ends what the child recorded with: the session is its parent's.  Raises StorageError or
     LockError where the disk refuses; the end then waits for whoever opens the experiment next.
