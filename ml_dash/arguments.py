@@ -14,7 +14,8 @@ from .run import FIELDS, nearest
 NORMAL = Default("normal")
 DURABILITIES = ("normal", "strict")
 ARGUMENTS = frozenset(
-    "prefix description readme tags bindrs metadata dash_url dash_root durability console capture_output".split(),
+    "prefix description readme tags bindrs metadata dash_url dash_root durability console capture_output"
+    " system_metrics".split(),
 )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .output_capture import OutputCapture
     from .params import ParametersBuilder
+    from .recording.system_metrics import SystemMetrics
     from .state import State
     from .status import Status
     from .tracks import Tracks
@@ -50,10 +51,12 @@ class Experiment(Described):
       call raises.  `console`: whether log lines are printed.
     - `capture_output`: whether every line written to standard output and standard error is recorded too, also by C
       extensions and child processes (`ml_dash/output_capture.py` says what that cannot do).
+    - `system_metrics`: True or the seconds between two samples: records how busy processor, memory, disk, network and
+      NVIDIA GPUs are, as metrics `system/…` (`ml_dash/recording/system_metrics.py` has the table).
     - any field of RUN: `user`, `project`, `entry`, `job_name`, …
 
     Nothing stands on disk before the start.  Raises ConfigurationError (PrefixError for the prefix) for a value that
-    cannot be used, TypeError for an unknown keyword.
+    cannot be used, MissingExtraError for `system_metrics` without psutil, TypeError for an unknown keyword.
     """
 
     run: ExperimentRun
@@ -73,6 +76,7 @@ class Experiment(Described):
         durability: str = NORMAL,
         console: bool = True,
         capture_output: bool = False,
+        system_metrics: bool | float = False,
         **run_fields: Any,
     ) -> None:
         super().__init__()
@@ -96,6 +100,12 @@ class Experiment(Described):
         self._components: dict[str, Any] = {}
         self._captures_output = bool(capture_output)
         self._output: OutputCapture | None = None
+        self._sample_interval_s: float | None = None
+        self._sampler: SystemMetrics | None = None
+        if system_metrics is not False and not self._recorder.disabled:
+            from .recording.system_metrics import interval_of
+
+            self._sample_interval_s = interval_of(system_metrics)
         self._durable_seq = 0
         self.run = ExperimentRun(self, prefix=prefix, **run_fields)
         words = (description, readme, self.run.readme)
@@ -286,6 +296,11 @@ class Experiment(Described):
 
             self._output = OutputCapture(self._recorder)
             self._output.start()
+        if self._sample_interval_s is not None:
+            from .recording.system_metrics import SystemMetrics
+
+            self._sampler = SystemMetrics(self._recorder, self._sample_interval_s)
+            self._sampler.start()
 
     def _close(self, event_type: str, why: dict[str, Any]) -> None:
         from .session import end
@@ -293,6 +308,9 @@ class Experiment(Described):
         if self._output is not None:
             self._output.close()
             self._output = None
+        if self._sampler is not None:
+            self._sampler.close()
+            self._sampler = None
         writer = self._recorder.close()
         try:
             self._durable_seq = end(writer, event_type, why)

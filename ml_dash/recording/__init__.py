@@ -1,0 +1,1 @@
+"""What users record with, and what is recorded for them."""
