@@ -84,7 +84,7 @@ class Spool:
         self._shapes = SpoolShapes()
         self._refusal: Callable[[], Exception] | None = None
         self._troubles: list[tuple[str, str]] = []
-        self._is_ended = False
+        self.is_ended = False
         self._files = SpoolFiles(folder, writer, session, position)
         self.dropped = 0
         self.is_left = False
@@ -261,7 +261,7 @@ class Spool:
 
     def refuse(self, refusal: Callable[[], Exception] | None) -> None:
         """From now on recording calls raise what `refusal()` gives; None lifts it.  An ended spool has its own."""
-        if self._is_ended:
+        if self.is_ended:
             return
         self._refusal = refusal
         self._fast_add = _no_place
@@ -270,7 +270,7 @@ class Spool:
     def end(self) -> None:
         """Whatever is in the spool now is all there will be: any further recording call raises ExperimentError."""
         self.refuse(_not_open)
-        self._is_ended = True
+        self.is_ended = True
         file: SpoolFile | None = self._file
         while file is not None:
             file.shut()

@@ -129,9 +129,7 @@ class Writer:
         and whoever opens the experiment next commits it.  Where it waits in memory, because the disk takes nothing,
         this process keeps trying, and `close` may be called again."""
         with self._closing:
-            is_recording = self._is_recording
-            _living.discard(self)
-            if not is_recording:
+            if not self._is_recording:
                 self._is_closed = True
                 return
             self._spool.end()
@@ -139,15 +137,21 @@ class Writer:
                 self._committer.finish()
             except MlDashError:
                 if not self._spool.is_in_memory:
-                    self._is_closed = True
                     self._committer.stop()
                     self._spool.abandon()
-                    self._appender.close()
+                    self._ended()
                 raise
-            self._is_closed = True
             self._spool.remove()
-            self._vouch()
-            self._appender.close()
+            try:
+                self._vouch()
+            finally:
+                self._ended()
+
+    def _ended(self) -> None:
+        self._is_closed = True
+        self._appender.close()
+        # Not before: a child that is forked meanwhile must be told to leave.
+        _living.discard(self)
 
     def _vouch(self) -> None:
         """For the next one that opens the journal: what need not be read again."""
@@ -232,7 +236,7 @@ class Writer:
         with self._joining:
             if not self._spool.is_left:
                 return self._spool
-            if self._is_closed or self not in _living:
+            if self._is_closed or self._spool.is_ended:
                 raise ExperimentError(
                     "this experiment was closed in this process, so nothing more can be recorded here"
                 )

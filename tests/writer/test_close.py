@@ -6,15 +6,18 @@ import gc
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from ml_dash.clock import sleep_s
-from ml_dash.errors import ExperimentError
+from ml_dash.errors import ExperimentError, StorageError
+from ml_dash.journal.drain import is_alive
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.writer import Writer
 
-from .support import in_threads, log, points, read, reopen, wait_until
+from .faults import FULL, FaultyDisk
+from .support import in_child, in_threads, log, points, read, reopen, wait_until
 
 
 def test_close_may_be_called_twice_and_by_many_at_once(folder: JournalFolder) -> None:
@@ -88,6 +91,30 @@ def test_a_signal_handler_may_close_amid_whatever_it_interrupts(folder: JournalF
         found = points(events, name)
         # The call that was interrupted may have recorded before it was told that it may not.
         assert found in (list(range(count)), list(range(count + 1)))
+
+
+def test_a_child_of_a_writer_that_could_not_be_closed_leaves_it_alone(tmp_path: Path) -> None:
+    """Its parent still tries; the child has no spool of it to end and no lock of it to let go."""
+    disk = FaultyDisk()
+    folder = JournalFolder(tmp_path, disk)
+    writer = Writer(folder)
+    disk.failing = set(FULL)
+    for i in range(100):
+        log(writer, "loss", i, text="x" * 50_000)
+    with pytest.raises(StorageError):
+        writer.close()
+
+    def live() -> None:
+        with pytest.raises(ExperimentError):
+            log(writer, "child", 1)
+        writer.close()
+
+    assert in_child(live) == 0
+    assert is_alive(folder, writer.id)
+    disk.failing = set()
+    writer.close()
+    assert folder.spool_files() == {}
+    assert points(read(folder), "loss") == list(range(100))
 
 
 def test_a_forgotten_writer_goes_on_committing(folder: JournalFolder) -> None:
