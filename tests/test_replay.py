@@ -327,6 +327,8 @@ def test_the_state_before_a_pending_event_can_be_asked_for(tmp_path: Path, folde
         replay = Replay(folder, seq)
         replay.refresh()
         assert [each.seq for each in events_in(replay)] == list(range(1, seq + 1))
+        assert sum(line.count for line, _ in replay.commits()) == seq
+        assert all(blocks for _, blocks in replay.commits())
     assert state_at(folder, 102).status == "FAILED"
 
 
