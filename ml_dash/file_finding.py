@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ConfigurationError, StorageError
 from .events import FILE_DELETED
@@ -32,6 +32,7 @@ from .file_records import (
 )
 from .file_saving import FileDict, FileSaver, Metadata, Tags
 from .journal.copying import Content
+from .old_names import also_called
 from .recorder import Recorder
 from .state import FileState
 
@@ -41,6 +42,7 @@ Paths = list[str]
 Deleted = dict[str, Any]
 """`{"id": …, "deletedAt": …}`."""
 DeletedList = list[Deleted]
+_Given = TypeVar("_Given", bound="str | PathLike[str]")
 
 
 class FileFinder(FileSaver):
@@ -75,14 +77,16 @@ class FileFinder(FileSaver):
                 found = [file for file in found if not set(names).isdisjoint(getattr(file, carried))]
         return [as_dict(file) for file in found]
 
+    @also_called(path="pattern")
     def download(
         self,
         pattern: str | None = None,
         *,
         to: str | PathLike[str] | None = None,
         version: int | str | None = None,
-    ) -> str | Paths:
-        """Writes a file to `to`, by default its own name in the working directory, and gives that path as it was given.
+    ) -> str | PathLike[str] | Paths:
+        """Writes a file to `to`, by default its own name in the working directory, and gives that path as it was given:
+        a `Path` for a `Path`.
 
         With a pattern `to` is a folder, which is made, and the paths are a list: side by side there, or in their own
         folders where two files share a name.  `version` is the id of a version, or its index in `versions()`.  Raises
@@ -99,6 +103,7 @@ class FileFinder(FileSaver):
         targets = [base / _safe(name) for name in local_names(found, self._folder)]
         return [self._write(file, target, str(target)) for file, target in zip(found, targets, strict=True)]
 
+    @also_called(path="pattern")
     def delete(self, pattern: str | None = None) -> Deleted | DeletedList:
         """Takes a file, or all of a pattern, off the list: `{"id", "deletedAt"}`.  Its history and content stay."""
         found = self._find(pattern)
@@ -204,23 +209,25 @@ class FileFinder(FileSaver):
         time_us = self._recorder.writer().record(FILE_DELETED, {"id": file.id})
         return {"id": file.id, "deletedAt": moment(time_us)}
 
-    def _fetch(self, file: FileState, to: str | PathLike[str] | None) -> str:
+    def _fetch(self, file: FileState, to: str | PathLike[str] | None) -> str | PathLike[str]:
         if to is None:
             return self._write(file, Path(_safe(file.filename)), file.filename)
         if str(to).endswith("/") or os.path.isdir(to):
             target = Path(to) / _safe(file.filename)
-            return self._write(file, target, str(target))
-        return self._write(file, Path(to), str(to))
+            return self._write(file, target, str(target) if isinstance(to, str) else target)
+        return self._write(file, Path(to), to)
 
-    def _write(self, file: FileState, target: Path, given: str) -> str:
+    def _write(self, file: FileState, target: Path, given: _Given) -> _Given:
         try:
             # What a link points at is replaced, not the link.
             final = target.resolve()
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.exists() and not final.is_file():
-                raise StorageError(f"{given!r} is there and is no regular file. Give the path of a file, or remove it")
+                raise StorageError(
+                    f"{str(given)!r} is there and is no regular file. Give the path of a file, or remove it"
+                )
         except (OSError, ValueError, RuntimeError) as error:
-            raise StorageError(f"{given!r} cannot be written: {error}. Give another place") from error
+            raise StorageError(f"{str(given)!r} cannot be written: {error}. Give another place") from error
         with self._store() as store:
             store.copy_out(Content(file.checksum, file.size_bytes), str(final))
         return given

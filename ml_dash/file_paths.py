@@ -16,6 +16,7 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from functools import lru_cache
@@ -97,12 +98,21 @@ def meant(files: Sequence[_File], path: str, folder: str = "") -> _File | None:
 
 
 def local_names(files: Sequence[_File], folder: str = "") -> list[str]:
-    """Where several files go that are put into one folder: side by side, or in their folders where two share a name."""
-    names = [file.filename for file in files]
-    if len(set(names)) == len(names):
-        return names
-    inside = len(folder) + 1 if folder else 0
-    return [name_of(file)[inside:] if name_of(file).startswith(f"{folder}/") else name_of(file) for file in files]
+    """Where files go that are put into one folder: side by side; those that share a name go in their own folders."""
+    times = Counter(file.filename for file in files)
+    if len(times) == len(files):
+        return [file.filename for file in files]
+    # A file that is called as a folder is must not stand in its way.
+    folders = {part for file in files for part in _inside(file, folder).split("/")[:-1]}
+    return [
+        _inside(file, folder) if times[file.filename] > 1 or file.filename in folders else file.filename
+        for file in files
+    ]
+
+
+def _inside(file: Named, folder: str) -> str:
+    """The name of a file, as it is below a folder."""
+    return name_of(file).removeprefix(f"{folder}/") if folder else name_of(file)
 
 
 @lru_cache(maxsize=256)

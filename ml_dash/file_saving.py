@@ -26,6 +26,7 @@ from .ids import new_id
 from .journal.contents import ContentStore, Draft
 from .journal.copying import Content
 from .journal.folder import JournalFolder
+from .old_names import also_called
 from .recorder import Recorder
 from .state import FileState
 
@@ -50,6 +51,7 @@ class FileSaver:
         self._folder = clean_folder(folder)
         self._details = details or Details()
 
+    @also_called(fpath="path")
     def upload(
         self,
         path: str | PathLike[str],
@@ -224,6 +226,7 @@ class FileSaver:
         file_media.close_figure(figure)
         return saved
 
+    @also_called(frame_stack="frames")
     def save_video(
         self,
         frames: Iterable[Any],

@@ -89,14 +89,15 @@ class Logs(_ByLevel):
         self._recorder = recorder
 
     def log(
-        self, message: Any = None, level: str = "info", metadata: Mapping[str, Any] | None = None, **extra: Any
+        self, message: Any = None, level: str | None = "info", metadata: Mapping[str, Any] | None = None, **extra: Any
     ) -> LogBuilder | None:
         """Records and prints one line.  `metadata` and keywords are merged, keywords win, and stay nested as they are.
+        No level, or None, is `info`.
 
         Without a message the answer is a builder, `log(metadata=…).info(message)`, which is deprecated.  Raises
         ConfigurationError, a ValueError, for an unknown level, ExperimentError where the experiment is not open.
         """
-        level = LogLevel.validate(level)
+        level = LogLevel.validate("info" if level is None else level)
         if message is not None:
             self._write(level, message, metadata, extra)
             return None

@@ -127,9 +127,10 @@ class TrackSlice:
         self._end = end
         self._loaded: tuple[Entries, list[float]] | None = None
 
-    def findByTime(self, timestamp: Any) -> Any:
+    def findByTime(self, timestamp: Any, neighborhood_size: int = 10) -> Any:
         """The row at this time in seconds, or the last one before it; for a list of times a list of rows.
 
+        `neighborhood_size` changes nothing: the rows are loaded once, whatever it is.
         Raises NotFoundError, a StorageError and a KeyError, where there is none.
         """
         if isinstance(timestamp, Iterable) and not isinstance(timestamp, str) and getattr(timestamp, "ndim", 1) > 0:

@@ -412,7 +412,8 @@ def test_a_download_goes_to_its_own_name_by_default(shelf: Experiment) -> None:
 
 def test_a_download_gives_the_path_as_it_was_given(shelf: Experiment, tmp_path: Path) -> None:
     assert shelf.files("models/b.pt").download(to="new/folder/x.pt") == "new/folder/x.pt"
-    assert shelf.files.download("models/b.pt", to=tmp_path / "y.pt") == str(tmp_path / "y.pt")
+    assert shelf.files.download("models/b.pt", to=str(tmp_path / "y.pt")) == str(tmp_path / "y.pt")
+    assert shelf.files.download("models/b.pt", to=tmp_path / "y.pt") == tmp_path / "y.pt"
     assert Path("new/folder/x.pt").read_text() == (tmp_path / "y.pt").read_text() == "models/b.pt"
 
 
@@ -445,6 +446,20 @@ def test_a_pattern_downloads_side_by_side(shelf: Experiment) -> None:
 def test_files_of_one_name_do_not_overwrite_each_other(shelf: Experiment) -> None:
     assert shelf.files.download("*.txt", to="out") == [str(Path("out/a.txt")), str(Path("out/models/a.txt"))]
     assert (Path("out/a.txt").read_text(), Path("out/models/a.txt").read_text()) == ("a.txt", "models/a.txt")
+
+
+def test_only_files_that_share_a_name_go_in_their_folders(shelf: Experiment) -> None:
+    assert shelf.files.download("*", to="out") == [
+        str(Path("out", name)) for name in ("a.txt", "models/a.txt", "b.pt", "c.pt", "d.pt", "e.png")
+    ]
+    assert Path("out/c.pt").read_text() == "models/deep/c.pt"
+
+
+def test_a_file_that_is_called_as_a_folder_is_does_not_stand_in_its_way(experiment: Experiment) -> None:
+    for name in ("x/models", "a.txt", "models/a.txt"):
+        experiment.files.save_text(name, to=name)
+    for path in experiment.files.download("*", to="out"):
+        assert Path(path).read_text() == str(Path(path).relative_to("out"))
 
 
 def test_a_download_that_cannot_be_written_says_where(shelf: Experiment) -> None:
