@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment
+from ml_dash import Experiment, correct
 from ml_dash.codec import events_of
-from ml_dash.events import COLUMNAR_TYPES, EVENT_TYPES, OUTPUT_WRITTEN, STREAM_TYPES, Event
+from ml_dash.events import COLUMNAR_TYPES, EVENT_TYPES, STREAM_TYPES, Event
 from ml_dash.replay import Replay
 from ml_dash.state import EMPTY, apply, fold
 
@@ -96,7 +96,7 @@ def test_a_type_of_a_later_release_is_counted_and_changes_nothing_else() -> None
 
 
 def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> None:
-    experiment = Experiment("alice/ml/a", dash_root=str(tmp_path), description="d", tags=["t"])
+    experiment = Experiment("alice/ml/a", dash_root=str(tmp_path), description="d", tags=["t"], capture_output=True)
     with experiment.run:
         experiment.params.set(lr=0.1, model={"depth": 50}, callbacks={})
         experiment.log("hello", level="warn", epoch=3)
@@ -107,6 +107,7 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
         experiment.files("models", tags=["best"]).save_text("content", to="a.txt")
         experiment.files("models/a.txt").update(metadata={"epoch": 1})
         experiment.files("models/a.txt").delete()
+        os.write(1, b"a line\n")
         child = os.fork()
         if child == 0:
             experiment.log("from a child")
@@ -116,6 +117,7 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
     for failing in (experiment.run.cancel, lambda: experiment.run.fail("by hand")):
         experiment.run.start()
         failing()
+    correct("alice/ml/a", 3, lr=0.2, reason="wrong", dash_root=tmp_path)
     [folder] = tmp_path.rglob("_journal")
     replay = Replay(_folder(folder.parent))
     state = replay.refresh()
@@ -125,7 +127,7 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
         for line, blocks in replay.commits()
         for event in events_of(blocks, line.first, line.time_us, line.writer, line.session)
     ]
-    assert {event.type for event in recorded} == set(EVENT_TYPES) - {OUTPUT_WRITTEN}
+    assert {event.type for event in recorded} == set(EVENT_TYPES)
     for event in recorded:
         members = SECTIONS[event.type].members
         always = {member for member, presence in members.items() if presence != "given"}
