@@ -1,7 +1,7 @@
 """What the environment variables `ML_DASH_*` say, read each time it is asked for.
 
     ML_DASH_ROOT              the folder that experiments are stored in, where the code gives none
-    ML_DASH_PREFIX            the prefix or prefix template, where the code gives none
+    ML_DASH_PREFIX            the prefix or prefix template, where the code gives none; else DASH_PREFIX
     ML_DASH_USER              the owner in the default prefix
     ML_DASH_API_URL           the server that `dash_url=True` means
     ML_DASH_CONSOLE           on or off: whether log lines are printed too

@@ -42,8 +42,9 @@ class Experiment(Described):
         with Experiment("alice/mnist/baseline").run as experiment:
             experiment.metrics("train").log(step=1, loss=0.5)
 
-    - `prefix`: `owner/project[/folder…]/name`, or a template of it (`ml_dash.run`).  Without one: `RUN.prefix`, the
-      environment variable ML_DASH_PREFIX, or `{user}/scratch/{now:%Y/%m-%d}/{path_stem}/{job_name}`.
+    - `prefix`: `owner/project[/folder…]/name`, or a template of it (`ml_dash.run`); with `project` given, a name alone
+      will do.  Without one: `RUN.prefix`, the environment variable ML_DASH_PREFIX, or
+      `{user}/scratch/{now:%Y/%m-%d}/{path_stem}/{job_name}`.
     - `description` (or `readme`), `tags`, `bindrs`, `metadata`: what is given replaces what is stored, None keeps it.
     - `dash_root`: the folder; `.dash`, or ML_DASH_ROOT, unless given.
     - `dash_url`: the server; True means `RUN.api_url`.
@@ -144,7 +145,7 @@ class Experiment(Described):
         return self._component("files")  # type: ignore[no-any-return]
 
     def log(
-        self, message: Any = None, level: str = "info", metadata: Mapping[str, Any] | None = None, **extra: Any
+        self, message: Any = None, level: str | None = "info", metadata: Mapping[str, Any] | None = None, **extra: Any
     ) -> LogBuilder | None:
         """Records a log line and prints it; `extra` joins `metadata`.  Raises ConfigurationError for an unknown level,
         ExperimentError where the experiment is not open.  Without a message (deprecated) it gives a builder."""

@@ -27,7 +27,7 @@ from .errors import ExperimentError, MlDashError, PrefixError
 from .events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
 from .failure import describe_failure
 from .prefix import Prefix, parse_prefix
-from .run import RUN, expand
+from .run import RUN, expand, owner_and_project
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -161,7 +161,14 @@ class ExperimentRun(RUN):
         """The prefix as it is, or would be if the run were started now.  Raises PrefixError."""
         if self._prefix is not None:
             return self._prefix
-        return parse_prefix(expand(self._value("prefix"), self))
+        return self._parse(self._value("prefix"))
+
+    def _parse(self, template: Any, previous_name: str | None = None) -> Prefix:
+        text = expand(template, self, previous_name)
+        if text and "/" not in text and self._is_set("project"):
+            # Experiment(project="ml", prefix="baseline"): the name alone is no prefix, and the project says which one.
+            text = f"{expand(owner_and_project(self), self)}/{text}"
+        return parse_prefix(text)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("prefix", "owner", "project", "name"):
@@ -184,7 +191,7 @@ class ExperimentRun(RUN):
                 )
             moved = None
             if template is not None:
-                moved = parse_prefix(expand(template, self, previous_name=self._previous_name()))
+                moved = self._parse(template, previous_name=self._previous_name())
             self._fields["prefix"] = moved.text if moved is not None else None
             self._prefix = moved
             self._ended = None

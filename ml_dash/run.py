@@ -14,11 +14,13 @@ environment (`ML_DASH_USER`, `ML_DASH_PREFIX`, `ML_DASH_API_URL`), what is built
     path_stem         the script without suffix, relative to `project_root`
     now               a datetime; when this module was loaded unless set
     date datetime_str `now` as YYYYMMDD and as YYYYMMDD.HHMMSS
+    timestamp         as `datetime_str` unless set
     job_counter       each instance takes RUN's, which then goes up by one
     job_name          a template; by default the time, the counter and `unique`
     unique            8 characters that no other process has
     id                an 18-digit number that sorts by time; made when it is first asked for by a template
     api_url readme
+    debug             False unless set; for whoever asks it, nothing here does
 
 In a template `{field}`, `{RUN.field}` and `{EXP.field}` stand for a field of the instance, with a format behind a colon
 where wanted (`{now:%Y-%m-%d}`, `{job_counter:03d}`).  Values may be templates themselves.
@@ -115,12 +117,14 @@ class RUN(metaclass=_Defaults):
     now: datetime
     date: str
     datetime_str: str
+    timestamp: str
     job_counter: int
     job_name: str
     unique: str
     id: int | None
     api_url: str
     readme: str | None
+    debug: bool
     _script: str
 
     def __init__(self, prefix: str | None = None, **fields: Any) -> None:
@@ -154,6 +158,10 @@ class RUN(metaclass=_Defaults):
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *FIELDS})
 
+    def _is_set(self, name: str) -> bool:
+        """Whether the field was given to this instance, or to RUN."""
+        return self._fields.get(name) is not None or _Defaults.values.get(name) is not None
+
     def _value(self, name: str) -> Any:
         """A field as it was given, templates not replaced."""
         name = _SYNONYMS.get(name, name)
@@ -182,16 +190,17 @@ def _default_user(_: Any) -> str:
 
 
 def _default_prefix(run: Any) -> str:
-    given = environment_variables.text("ML_DASH_PREFIX")
+    given = environment_variables.text("ML_DASH_PREFIX") or environment_variables.text("DASH_PREFIX")
     if given is not None:
         return given
-    project, name = str(_raw(run, "project")), _raw(run, "name")
-    if project == "scratch":
-        project = "{user}/scratch"
-    elif "/" not in project:
-        project = "{user}/{project}"
-    job = "{job_name}" if name is None else "{name}"
-    return project + "/{now:%Y/%m-%d}/{path_stem}/" + job
+    job = "{job_name}" if _raw(run, "name") is None else "{name}"
+    return owner_and_project(run) + "/{now:%Y/%m-%d}/{path_stem}/" + job
+
+
+def owner_and_project(run: Any) -> str:
+    """The head of a prefix, as a template; a project with a slash says both."""
+    project = str(_raw(run, "project"))
+    return project if "/" in project else f"{{user}}/{project}"
 
 
 def _raw(run: Any, field: str) -> Any:
@@ -227,12 +236,14 @@ BUILT_IN: Mapping[str, Callable[[Any], Any]] = {
     "now": lambda _: _loaded,
     "date": lambda run: run.now.strftime("%Y%m%d"),
     "datetime_str": lambda run: run.now.strftime("%Y%m%d.%H%M%S"),
+    "timestamp": lambda run: run.datetime_str,
     "job_counter": lambda _: 1,
     "job_name": lambda _: DEFAULT_JOB_NAME,
     "unique": _default_unique,
     "id": lambda _: None,
     "api_url": lambda _: environment_variables.text("ML_DASH_API_URL") or DEFAULT_API_URL,
     "readme": lambda _: None,
+    "debug": lambda _: False,
 }
 _SYNONYMS = {"owner": "user"}
 FIELDS = frozenset((*BUILT_IN, *_SYNONYMS))
