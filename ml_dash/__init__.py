@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .logs import LogLevel as LogLevel
     from .params import ParametersBuilder as ParametersBuilder
     from .place import OperationMode as OperationMode
+    from .recording.correcting import correct as correct
     from .remote_auto_start import rdxp as rdxp
     from .run import RUN as RUN
     from .run import find_project_root as find_project_root
@@ -69,6 +70,7 @@ _MODULE_OF = {
     "events": "history",
     "experiments": "history",
     "verify": "history",
+    "correct": "recording.correcting",
     "Event": "events",
     "Status": "status",
     "MlDashError": "errors",

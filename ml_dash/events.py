@@ -29,6 +29,7 @@ TRACK_APPENDED = "track.appended"
 FILE_SAVED = "file.saved"
 FILE_UPDATED = "file.updated"
 FILE_DELETED = "file.deleted"
+VALUE_CORRECTED = "value.corrected"
 
 EVENT_TYPES = (
     RUN_STARTED,
@@ -46,6 +47,7 @@ EVENT_TYPES = (
     FILE_SAVED,
     FILE_UPDATED,
     FILE_DELETED,
+    VALUE_CORRECTED,
 )
 
 STREAM_TYPES = frozenset((METRIC_LOGGED, TRACK_APPENDED))

@@ -7,6 +7,9 @@ What other modules rely on:
  2. No event is an error.  A type that this release does not know, and a payload that is not what `spec/events.md`
     says, are counted in `State.unknown` and change nothing else.
  3. What a description gives replaces what was; what it does not give stays.
+ 4. A correction reaches back (`corrections.py`).  A fold is told beforehand of the corrections in what it will fold,
+    and applies each where the event stands that it names; one that then met no such event is counted as unknown.  One
+    that it was not told of changes nothing yet, and `is_stale` says that all is to be folded anew: here rule 1 ends.
 
 `session_events.py` has the rules of sessions, `parameters.py` those of parameters, `series.py` those of numbers.
 
@@ -21,6 +24,7 @@ from typing import Any, Protocol
 
 from .codec import Block
 from .columns import Column
+from .corrections import Corrections, correction_of, corrections_in
 from .draft import Draft, given, text
 from .events import (
     EXPERIMENT_DESCRIBED,
@@ -38,10 +42,11 @@ from .events import (
     RUN_STARTED,
     STREAM_TYPES,
     TRACK_APPENDED,
+    VALUE_CORRECTED,
     WRITER_JOINED,
     Event,
 )
-from .nouns import EMPTY, FileState, State, TrackState
+from .nouns import EMPTY, Correction, FileState, State, TrackState
 from .series import extend_track
 from .session_events import run_cancelled, run_completed, run_failed, run_started, see_session, writer_joined
 
@@ -78,8 +83,12 @@ def apply(state: State, event: Event) -> State:
 
 
 def fold(events: Iterable[Event], state: State = EMPTY) -> State:
-    """The state after these events, in order."""
-    folding = Fold(state)
+    """The state after these events, in order, corrections of them included.
+
+    A correction of an event that `state` holds already is listed in `State.corrections` and changes nothing.
+    """
+    events = list(events)
+    folding = Fold(state, (each for each in corrections_in(events) if each.corrected > state.seq))
     for event in events:
         folding.add(event)
     return folding.state()
@@ -98,10 +107,15 @@ def blocks_before(blocks: list[Block], count: int) -> list[Block]:
 
 
 class Fold:
-    """Folds what is added, event by event or commit by commit; `state()` gives the state so far at any time."""
+    """Folds what is added, event by event or commit by commit; `state()` gives the state so far at any time.
 
-    def __init__(self, state: State = EMPTY) -> None:
+    `corrections` are those that it will meet, as far as they are known (rule 4).
+    """
+
+    def __init__(self, state: State = EMPTY, corrections: Iterable[Correction] = ()) -> None:
         self._draft = Draft(state)
+        self._corrections = Corrections(corrections)
+        self.is_stale = False
         self._newest: tuple[Block, CommitFacts] | None = None
 
     def state(self) -> State:
@@ -116,9 +130,9 @@ class Fold:
         self._newest = None
         self._draft.reach(event.seq, event.time_us, event.time_us)
         self._draft.see_writer(event.writer, event.session, event.seq, 1)
-        if event.type in _HANDLERS:
+        if event.type in _OF_SESSIONS:
             see_session(self._draft, event.session, event.writer, event.seq, lambda: event.time_us)
-        _handle(self._draft, event)
+        self._handle(event)
 
     def add_commit(self, blocks: list[Block], line: CommitFacts) -> None:
         """The events of a commit, or of its beginning."""
@@ -132,12 +146,15 @@ class Fold:
         # When the last of them happened is looked up when a state is asked for: decoding times takes long.
         self._newest = blocks[0] if len(blocks) == 1 else max(blocks, key=_last_position), line
         draft.see_writer(line.writer, line.session, line.first, count)
-        known = next((block for block in blocks if block.type in _HANDLERS), None)
+        known = next((block for block in blocks if block.type in _OF_SESSIONS), None)
         if known is not None:
             seq = line.first + known.positions[0]
             see_session(draft, line.session, line.writer, seq, lambda: _first_time_us(known, line))
-        for block in blocks:
-            _add_block(draft, block, line)
+        for block in self._corrections.blocks(blocks, line.first, line.first + count - 1):
+            if block.type == VALUE_CORRECTED:
+                self._add_remark(block, line)
+            else:
+                _add_block(draft, block, line)
 
     def add_undecodable(self, line: CommitFacts) -> None:
         """A commit whose events this release cannot read: they are counted, and nothing else is known of them."""
@@ -145,6 +162,29 @@ class Fold:
         self._draft.reach(line.first + line.count - 1, line.time_us, line.time_us)
         self._draft.see_writer(line.writer, line.session, line.first, line.count)
         self._draft.count_unknown(UNDECODABLE, line.count)
+
+    def _handle(self, event: Event) -> None:
+        if event.type == VALUE_CORRECTED:
+            self._correct(event)
+        else:
+            data = self._corrections.payload(event.seq, event.type, event.data)
+            _handle(self._draft, event if data is event.data else replace(event, data=data))
+
+    def _add_remark(self, block: Block, line: CommitFacts) -> None:
+        for event in _events_of(self._draft, block, line):
+            self._handle(event)
+
+    def _correct(self, event: Event) -> None:
+        """Rule 4."""
+        try:
+            correction = correction_of(event)
+            if correction.seq in self._corrections.seqs and correction.seq not in self._corrections.applied:
+                raise ValueError("no event has what it corrects")
+        except _MALFORMED:
+            self._draft.count_unknown(event.type, 1)
+            return
+        self.is_stale = self.is_stale or correction.seq not in self._corrections.seqs
+        self._draft.mapping("corrections")[correction.seq] = correction
 
 
 # -- events and blocks -------------------------------------------------------------------------------------------
@@ -174,13 +214,25 @@ def _add_block(draft: Draft, block: Block, line: CommitFacts) -> None:
         if block.data is None and block.type in _LINES and not block.named:
             _count_lines(draft, block.type, block.column(_LINES[block.type][0]))
             return
+    except _MALFORMED:
+        draft.count_unknown(block.type, block.count)
+        return
+    for event in _events_of(draft, block, line):
+        _handle(draft, event)
+
+
+def _events_of(draft: Draft, block: Block, line: CommitFacts) -> list[Event]:
+    """The events of a block; none, and they are counted as unknown, where it cannot be decoded."""
+    try:
         times = block.times_us(line.time_us)
         payloads = list(block.payloads())
     except _MALFORMED:
         draft.count_unknown(block.type, block.count)
-        return
-    for position, time_us, payload in zip(block.positions, times, payloads, strict=True):
-        _handle(draft, Event(line.first + position, block.type, time_us, payload, line.writer, line.session))
+        return []
+    return [
+        Event(line.first + position, block.type, time_us, payload, line.writer, line.session)
+        for position, time_us, payload in zip(block.positions, times, payloads, strict=True)
+    ]
 
 
 def _extend_stream(
@@ -297,3 +349,5 @@ _HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
     FILE_UPDATED: _file_updated,
     FILE_DELETED: _file_deleted,
 }
+_OF_SESSIONS = frozenset(_HANDLERS)
+"""The types that begin a session, or take part in it: all but those about other events."""

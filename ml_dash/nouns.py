@@ -135,12 +135,25 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """Event `seq` replaced members of event `corrected` by those in `data`; `by` is who, as `user@host`."""
+
+    seq: int
+    corrected: int
+    data: dict[str, Any]
+    reason: str | None
+    by: str | None
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """An experiment after its first `seq` events.
 
     `created_us` is the time of the first event and `time_us` that of the last, by their writers' clocks.  `params`
     is flat, under dotted keys; `log_counts` counts log lines by level, `output_counts` captured lines by stream, and
-    `unknown` the events that this release does not understand by their type.
+    `unknown` the events that this release does not understand by their type.  `corrections` are those that count, by
+    the numbers of the events that made them.
     """
 
     seq: int = 0
@@ -159,6 +172,7 @@ class State:
     log_counts: Mapping[str, int] = field(default_factory=FrozenDict)
     output_counts: Mapping[str, int] = field(default_factory=FrozenDict)
     writers: Mapping[str, WriterState] = field(default_factory=FrozenDict)
+    corrections: Mapping[int, Correction] = field(default_factory=FrozenDict)
     unknown: Mapping[str, int] = field(default_factory=FrozenDict)
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, overload
 
 from .clock import to_datetime
 from .codec import decode_events
+from .corrections import Corrections
 from .errors import ConfigurationError
 from .events import PARAMS_SET
 from .journal.reader import JournalReader
@@ -87,16 +88,17 @@ class ParametersBuilder:
     def history(self, key: str) -> list[tuple[int, datetime, Any]]:
         """Every time `key` was set, as (sequence number, time, value), oldest first.
 
-        For a key that stands above others the value is the nested dict after that event.
+        Where an event was corrected the value is the corrected one.  For a key that stands above others it is the
+        nested dict after that event.
         """
-        self._recorder.replay()
+        corrections = Corrections(self._recorder.replay().refresh().corrections.values())
         found: list[tuple[int, datetime, Any]] = []
         params = Parameters({})
         for line in JournalReader(self._recorder.folder).commits():
             # Most commits hold nothing but points: decoding them would be most of the work.
             if _IN_BYTES not in line.events:
                 continue
-            for block in decode_events(line.events, line.count):
+            for block in corrections.blocks(decode_events(line.events, line.count), line.first, line.last):
                 if block.type != PARAMS_SET:
                     continue
                 [position], [time_us], [data] = block.positions, block.times_us(line.time_us), block.payloads()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from .nouns import FieldState, FileState, FrozenDict, MetricState, Session, State, TrackState, WriterState
+from .nouns import Correction, FieldState, FileState, FrozenDict, MetricState, Session, State, TrackState, WriterState
 from .status import Status
 from .values import from_plain, to_plain
 
@@ -29,6 +29,7 @@ _MAPPINGS: dict[type[Any], dict[str, type[Any] | None]] = {
         "log_counts": None,
         "output_counts": None,
         "writers": WriterState,
+        "corrections": Correction,
         "unknown": None,
     },
     MetricState: {"fields": FieldState},

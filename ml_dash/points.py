@@ -3,6 +3,9 @@
 One pass over the commits, in order of sequence numbers.  A commit that cannot hold the name asked for is not decoded, a
 field that is not asked for is not unpacked, and what is kept is the result alone: typed columns, no list of points.
 
+What was corrected is given as corrected, as far as corrections were made by event `at`.  Who has the state passes its
+`corrections`; else they are looked for, in a pass of their own over a folder.
+
 A commit that this release cannot decode, and a payload that is not what `spec/events.md` says, holds no points here;
 the state counts it under `unknown`.
 """
@@ -21,15 +24,16 @@ from .attempts import Attempt
 from .clock import to_datetime
 from .codec import Block, CodecError, decode_events
 from .columns import Column
+from .corrections import Corrections, corrections_in
 from .errors import ConfigurationError, StorageError
-from .events import LOG_WRITTEN, METRIC_LOGGED, TRACK_APPENDED
+from .events import LOG_WRITTEN, METRIC_LOGGED, TRACK_APPENDED, VALUE_CORRECTED, Event
 from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, leftovers
 from .journal.reader import JournalReader
 from .point_columns import Columns
 from .replay import Replay
-from .state import State, blocks_before
+from .state import Correction, State, blocks_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class Part:
 
 
 Source = Replay | JournalFolder
+Known = Mapping[int, Correction] | None
+"""`State.corrections`; None: not known yet."""
 
 
 def commits_of(source: Source) -> Iterator[CommitLine]:
@@ -97,9 +103,27 @@ def reading(folder: JournalFolder) -> Iterator[None]:
         ) from error
 
 
-def parts_of(commits: Iterable[CommitLine], event_type: str, name: str | None, at: int | None = None) -> Iterator[Part]:
+def corrections_of(source: Source, at: int | None = None, known: Known = None) -> Corrections:
+    """The corrections that count after event `at`."""
+    if known is None:
+        known = source.refresh().corrections if isinstance(source, Replay) else _find_corrections(source)
+    return Corrections(each for seq, each in known.items() if at is None or seq <= at)
+
+
+def _find_corrections(folder: JournalFolder) -> dict[int, Correction]:
+    events = (
+        Event(line.first + position, block.type, time_us, payload, line.writer, line.session)
+        for line, block in _blocks_of_type(commits_of(folder), VALUE_CORRECTED, b"")
+        for position, time_us, payload in zip(
+            block.positions, block.times_us(line.time_us), block.payloads(), strict=True
+        )
+    )
+    return {each.seq: each for each in corrections_in(events)}
+
+
+def parts_of(source: Source, event_type: str, name: str | None, at: int | None, known: Known) -> Iterator[Part]:
     """The blocks of one metric or track, in order of sequence numbers, as they were after event `at`."""
-    for part in _blocks(commits, event_type, _needle(name), at):
+    for part in _blocks(source, event_type, _needle(name), at, known):
         block = part.block
         if block.data is None:
             is_asked_for = block.named and block.name == name
@@ -123,7 +147,16 @@ def _needle(name: str | None) -> bytes:
     return b'"name":%b' % text if text[1:-1] == name.encode("utf-8") else b""
 
 
-def _blocks(commits: Iterable[CommitLine], event_type: str, needle: bytes, at: int | None) -> Iterator[Part]:
+def _blocks(source: Source, event_type: str, needle: bytes, at: int | None, known: Known) -> Iterator[Part]:
+    corrections = corrections_of(source, at, known)
+    for line, block in _blocks_of_type(commits_of(source), event_type, needle, at):
+        for corrected in corrections.blocks([block], line.first, line.last):
+            yield Part(line, corrected)
+
+
+def _blocks_of_type(
+    commits: Iterable[CommitLine], event_type: str, needle: bytes, at: int | None = None
+) -> Iterator[tuple[CommitLine, Block]]:
     type_needle = b'"type":"%b"' % event_type.encode("ascii")
     for line in commits:
         if at is not None and line.first > at:
@@ -138,7 +171,7 @@ def _blocks(commits: Iterable[CommitLine], event_type: str, needle: bytes, at: i
             continue
         for block in blocks:
             if block.data is None or isinstance(block.data, dict):
-                yield Part(line, block)
+                yield line, block
 
 
 def _is_sound(part: Part) -> bool:
@@ -151,7 +184,13 @@ def _is_sound(part: Part) -> bool:
 
 
 def metric_columns(
-    source: Source, name: str | None, attempts: str = "latest", at: int | None = None, *, with_times: bool = False
+    source: Source,
+    name: str | None,
+    attempts: str = "latest",
+    at: int | None = None,
+    *,
+    with_times: bool = False,
+    corrections: Known = None,
 ) -> Columns:
     """The points of a metric as they were after event `at`; empty where there is no such metric.
 
@@ -160,7 +199,7 @@ def metric_columns(
     """
     check_attempts(attempts)
     columns = Columns()
-    for part in parts_of(commits_of(source), METRIC_LOGGED, name, at):
+    for part in parts_of(source, METRIC_LOGGED, name, at, corrections):
         try:
             fields = part.columns()
             times = part.times_us() if with_times else ()
@@ -199,7 +238,7 @@ def metric_rows(
     rows: list[dict[str, Any]] = []
     stop = None if limit is None else start_index + limit
     index = 0
-    for part in parts_of(commits_of(source), METRIC_LOGGED, name, at):
+    for part in parts_of(source, METRIC_LOGGED, name, at, None):
         if stop is not None and index >= stop:
             break
         # What cannot be decoded keeps its numbers, so that what lies before the window need not be looked at.
@@ -218,13 +257,14 @@ def track_rows(
     start: float | None = None,
     end: float | None = None,
     at: int | None = None,
+    corrections: Known = None,
 ) -> list[tuple[float, dict[str, Any]]]:
     """`(timestamp, fields)` of a topic with `start <= timestamp <= end`, ascending; timestamps are seconds as given.
 
     Entries of one timestamp are one row whenever they were written: later fields replace earlier ones, `2` is `2.0`.
     """
     rows: dict[float, dict[str, Any]] = {}
-    for part in filter(_is_sound, parts_of(commits_of(source), TRACK_APPENDED, topic, at)):
+    for part in filter(_is_sound, parts_of(source, TRACK_APPENDED, topic, at, corrections)):
         for payload in part.block.payloads():
             fields = dict(payload["fields"])
             timestamp = fields.pop("_ts", None)
@@ -235,10 +275,10 @@ def track_rows(
     return sorted(rows.items(), key=lambda row: row[0])
 
 
-def log_entries(source: Source, at: int | None = None) -> Iterator[LogEntry]:
+def log_entries(source: Source, at: int | None = None, corrections: Known = None) -> Iterator[LogEntry]:
     """Every log line, in order, read as it is asked for."""
     index = 0
-    for part in filter(_is_sound, _blocks(commits_of(source), LOG_WRITTEN, b"", at)):
+    for part in filter(_is_sound, _blocks(source, LOG_WRITTEN, b"", at, corrections)):
         for seq, time_us, data in zip(part.seqs(), part.times_us(), part.block.payloads(), strict=True):
             level = data.get("level")
             # What else a payload may be, state counts as unknown.
@@ -254,11 +294,12 @@ def log_rows(
     start: int = 0,
     limit: int | None = None,
     at: int | None = None,
+    corrections: Known = None,
 ) -> list[LogEntry]:
     """The log lines of that level whose message contains `search` in any case; of those, `limit` from `start` on."""
     wanted = search.casefold() if search is not None else None
     found: list[LogEntry] = []
-    for entry in log_entries(source, at):
+    for entry in log_entries(source, at, corrections):
         if limit is not None and len(found) >= start + limit:
             break
         if (level is None or entry.level == level) and (wanted is None or wanted in entry.message.casefold()):

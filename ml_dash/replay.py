@@ -7,7 +7,8 @@ whether it was folded at once, step by step, or from a kept state.
     changes nothing in a folder that may not be written to.
  2. Damage never stops reading: what is intact is folded, `damage` says what is not.  A commit that only a newer release
     can decode counts as unknown events, and as damage that refuses nothing.
- 3. A state that was kept is gone on from only where the chain passes through its position and nothing before that is
+ 3. A correction that the fold had not been told of makes all be folded anew, with it (`fold.py`, rule 4).
+ 4. A state that was kept is gone on from only where the chain passes through its position and nothing before that is
     damaged; else all is folded anew.  So it is also where a failed sync made history go on differently.
 """
 
@@ -28,7 +29,7 @@ from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, leftovers, try_drain
 from .journal.reader import JournalReader
-from .state import EMPTY, Fold, State, blocks_before
+from .state import EMPTY, Correction, Fold, State, blocks_before
 
 KEEP_BYTES_MIN = 256 * 1024
 """Who has folded more than this keeps the state for the next reader."""
@@ -52,6 +53,7 @@ class Replay:
         self._pending: list[Commit] = []
         self._pending_for: object = None
         self._gone: list[Damage] = []
+        self._corrections: tuple[Correction, ...] = ()
         self._begin(from_kept=self.at is None)
 
     # -- what it gives -------------------------------------------------------------------------------------------
@@ -79,6 +81,9 @@ class Replay:
         dead = self._drain()
         while not self._catch_up():
             self._gone += [each for each in self._reader.damage if each.refuses_writing]
+            # Where history itself goes on differently, what corrected it is to be found anew.
+            is_known = self._fold.is_stale and not self._is_rewound
+            self._corrections = tuple(self._fold.state().corrections.values()) if is_known else ()
             self._begin(from_kept=False)
         self._keep()
         self.state = self._with_pending(dead)
@@ -106,7 +111,7 @@ class Replay:
         kept = checkpoint.state() if from_kept and checkpoint is not None else None
         self._kept: Position | None = kept[0] if kept is not None else None
         self._unconfirmed = self._kept
-        self._fold = Fold(kept[1] if kept is not None else EMPTY)
+        self._fold = Fold(kept[1] if kept is not None else EMPTY, self._corrections)
         self._next_seq = self._kept.next_seq if self._kept is not None else 1
         self._folded_bytes = 0
         self._unreadable: list[Damage] = []
@@ -131,15 +136,15 @@ class Replay:
         self._is_rewound = True
 
     def _catch_up(self) -> bool:
-        """Folds what is new; False where the state is not one of this history (rule 3)."""
+        """Folds what is new; False where the state is not one of this history (rules 3 and 4)."""
         for line in self._reader.commits():
             # To the end in any case: what is damaged behind it must be known.
             if self._is_rewound or self._is_folded(line):
                 continue
             self._add(line)
             if self.at is not None and line.last >= self.at:
-                return True
-        if self._unconfirmed is not None or self._is_rewound:
+                return not self._fold.is_stale
+        if self._unconfirmed is not None or self._is_rewound or self._fold.is_stale:
             return False
         kept = self._kept
         return kept is None or not any(

@@ -5,6 +5,7 @@ status          how an experiment stands, from its sessions
 series          metrics and tracks: adding columns of points
 parameters      the flat view of parameters, kept free of contradictions
 draft           a state under construction
+corrections     what events say after they were corrected
 session_events  what events say of sessions and writers
 fold            events → state
 plain_state     state ↔ plain JSON, for the checkpoint
@@ -15,6 +16,7 @@ Pure: no I/O.
 from .fold import UNDECODABLE, CommitFacts, Fold, apply, blocks_before, fold, fold_commit
 from .nouns import (
     EMPTY,
+    Correction,
     FieldState,
     FileState,
     FrozenDict,
@@ -32,6 +34,7 @@ __all__ = [
     "FOLD_VERSION",
     "UNDECODABLE",
     "CommitFacts",
+    "Correction",
     "FieldState",
     "FileState",
     "Fold",

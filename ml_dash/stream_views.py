@@ -108,7 +108,7 @@ class MetricView:
 
     def _points(self, attempts: str) -> Columns:
         check_attempts(attempts)
-        points = metric_columns(self._folder, self._name, "all", self._state.seq)
+        points = metric_columns(self._folder, self._name, "all", self._state.seq, corrections=self._state.corrections)
         return points.latest(attempts_of(self._state)) if attempts == "latest" else points
 
 
@@ -141,7 +141,7 @@ class TrackView:
 
     def rows(self, start: float | None = None, end: float | None = None) -> list[tuple[float, dict[str, Any]]]:
         """`(timestamp, fields)` with `start <= timestamp <= end`, ascending; timestamps in seconds."""
-        return track_rows(self._folder, self._topic, start, end, self._state.seq)
+        return track_rows(self._folder, self._topic, start, end, self._state.seq, self._state.corrections)
 
     def columns(self) -> dict[str, list[Any]]:
         """A list for each field and one for the timestamps, `_ts`, equally long; None where a row lacks the field."""
@@ -195,7 +195,7 @@ class LogView(Sequence[LogEntry]):
     def __iter__(self) -> Iterator[LogEntry]:
         if self._entries is not None:
             return iter(self._entries)
-        return log_entries(self._folder, self._state.seq)
+        return log_entries(self._folder, self._state.seq, self._state.corrections)
 
     @overload
     def __getitem__(self, index: int) -> LogEntry: ...
@@ -212,4 +212,4 @@ class LogView(Sequence[LogEntry]):
         self, level: str | None = None, search: str | None = None, start: int = 0, limit: int | None = None
     ) -> list[LogEntry]:
         """The lines of that level whose message contains `search` in any case; of those, `limit` from `start` on."""
-        return log_rows(self._folder, level, search, start, limit, self._state.seq)
+        return log_rows(self._folder, level, search, start, limit, self._state.seq, self._state.corrections)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..clock import to_datetime
 from ..history import Run, Summary
-from ..state import FieldState, FileState, MetricState, Session, TrackState
+from ..state import Correction, FieldState, FileState, MetricState, Session, TrackState
 
 
 def json_run(run: Run) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def json_run(run: Run) -> dict[str, Any]:
         "tracks": [json_track(track) for track in state.tracks.values()],
         "files": [json_file(file) for file in state.files.values()],
         "logs": dict(state.log_counts),
+        "corrections": [json_correction(correction) for correction in state.corrections.values()],
         "unknown": dict(state.unknown),
         "damage": len(run.damage),
     }
@@ -50,6 +51,17 @@ def json_summary(summary: Summary) -> dict[str, Any]:
         "bindrs": list(summary.bindrs),
         "damage": len(summary.damage),
         "error": summary.error,
+    }
+
+
+def json_correction(correction: Correction) -> dict[str, Any]:
+    return {
+        "seq": correction.seq,
+        "corrected": correction.corrected,
+        "data": correction.data,
+        "reason": correction.reason,
+        "by": correction.by,
+        "time": to_datetime(correction.time_us),
     }
 
 
