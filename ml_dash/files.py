@@ -134,3 +134,8 @@ class Bindr:
         """The files that stand and carry this name, in the order in which they were first saved."""
         files: Iterable[FileState] = self._recorder.replay().refresh().files.values()
         return [as_dict(file) for file in current(files) if self.name in file.bindrs]
+
+
+FilesAccessor = Files
+BindrsBuilder = Bindr
+"""What code written for the PyPI package `ml-dash` calls them."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .aggregations import Accumulator, check_aggregations, newest, summary_fields
+from .aggregations import AGGREGATIONS, Accumulator, check_aggregations, newest, summary_fields
 from .recorder import Recorder
 from .timestamps import timestamp_of
 
@@ -19,6 +19,8 @@ SUMMARY_CACHE_AGGREGATIONS = ("mean", "min", "max", "count", "std")
 
 class MetricBuffers:
     """What `experiment.metrics.buffer` is: the numbers that `metrics(name).buffer(…)` keeps, of all metrics."""
+
+    SUPPORTED_AGGS = frozenset(AGGREGATIONS)
 
     def __init__(self, metrics: Metrics, recorder: Recorder) -> None:
         self._metrics = metrics

@@ -57,8 +57,8 @@ class Metrics:
     ) -> MetricBuilder:
         """The metric of this name; without one, the unnamed metric.
 
-        The name is any text and may contain `/`.  What `description`, `tags` and `metadata` give first counts.  Raises
-        ConfigurationError for a name that is no text.
+        The name is any text and may contain `/`; an integer stands for its digits.  What `description`, `tags` and
+        `metadata` give first counts.  Raises ConfigurationError for any other name.
         """
         try:
             builder = self._builders[name]
@@ -69,6 +69,8 @@ class Metrics:
         return builder
 
     def _new_builder(self, name: Any) -> MetricBuilder:
+        if hasattr(type(name), "__index__"):
+            name = str(name)
         if name is not None and not isinstance(name, str):
             raise ConfigurationError(
                 f"a metric's name is text, or None for the unnamed metric, not {describe(name):.100}"

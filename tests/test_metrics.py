@@ -51,7 +51,14 @@ def test_log_and_flush_give_back_what_they_were_called_on(experiment: Experiment
     assert experiment.metrics.log(a=1).flush() is experiment.metrics
 
 
-@pytest.mark.parametrize("name", [3, b"train", ["train"], {"a": 1}])
+def test_an_integer_names_the_metric_of_its_digits(experiment: Experiment) -> None:
+    for layer in range(3):
+        experiment.metrics(layer).log(norm=layer)
+    assert experiment.metrics(2) is experiment.metrics("2")
+    assert points(experiment.metrics("2")) == [{"norm": 2}]
+
+
+@pytest.mark.parametrize("name", [3.5, b"train", ["train"], {"a": 1}])
 def test_a_name_that_is_no_text_is_refused(experiment: Experiment, name: Any) -> None:
     with pytest.raises(ConfigurationError, match="metric's name is text"):
         experiment.metrics(name)
