@@ -46,9 +46,9 @@ DRAIN_INTERVAL_S = 1.0
 class Report:
     """What `verify` found.
 
-    `ok` says that no byte that was durable is damaged or gone; `events` and `segments` are how many there are, `head`
-    the hash that the chain ends in, `damage` every stretch of bytes that does not replay, `bytes` the size of all
-    segments.
+    `ok` says that every byte replays, except what was declared or has healed, and what a living writer may be writing
+    at the end; `events` and `segments` are how many there are, `head` the hash that the chain ends in, `damage` every
+    stretch of bytes that does not replay, `bytes` the size of all segments.
     """
 
     ok: bool
@@ -192,8 +192,9 @@ def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
 
 
 def _drain(folder: JournalFolder) -> None:
-    if dead_writers(folder):
-        try_drain(folder)
+    with reading(folder):
+        if dead_writers(folder):
+            try_drain(folder)
 
 
 def _events_in(line: CommitLine, after: int) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ..history import Report
 from ..history import verify as verify_journal
+from ..journal.damage import DamageKind
 from .commands import EXIT_FAILED, Source, reads_experiments
 from .output import Output
 
@@ -69,5 +70,7 @@ def _print(prefix: str, report: Report, output: Output) -> None:
         kind = f"{damage.kind.value}, declared" if damage.declared else damage.kind.value
         where = f"segment {damage.segment:08d}, {damage.bytes:,} bytes from byte {damage.offset:,}"
         output.line(f"  {kind}: {where}: expected {damage.expected}, found {damage.found}")
-    if not report.ok:
+    if any(damage.refuses_writing for damage in report.damage):
         output.line(f"  What is intact stays readable. To write to it again: ml-dash recover {prefix}")
+    elif any(damage.kind is DamageKind.TORN for damage in report.damage):
+        output.line("  What is intact stays readable. Nothing has to be done: whoever writes next heals a torn tail")

@@ -74,7 +74,11 @@ class DeadWriter:
 
 def is_alive(folder: JournalFolder, writer: str) -> bool:
     """Whether the writer's process lives: it holds the lock of its first spool file."""
-    path = folder.spool_path(writer, 1)
+    return is_locked(folder, folder.spool_path(writer, 1))
+
+
+def is_locked(folder: JournalFolder, path: str) -> bool:
+    """Whether a process holds the lock of this file."""
     try:
         descriptor = _open_to_lock(folder, path)
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from ..errors import LockError, StorageError
 from ..ids import new_id
 from .appender import Appender
 from .checkpoint import Trust
-from .drain import drain, find_dead, left_behind
+from .drain import drain, find_dead, is_alive, is_locked, left_behind
 from .folder import JournalFolder
 from .format import CommitLine
 
@@ -26,6 +26,14 @@ def dead_writers(folder: JournalFolder) -> dict[str, list[int]]:
     except LockError:
         # No writer lives on a file system without locks: this is a copy.
         return folder.spool_files()
+
+
+def is_being_written(folder: JournalFolder) -> bool:
+    """Whether anybody can be writing to the journal at this moment: a living writer, or who saves what others left."""
+    try:
+        return is_locked(folder, folder.lock_path) or any(is_alive(folder, writer) for writer in folder.spool_files())
+    except LockError:
+        return False
 
 
 def try_drain(folder: JournalFolder) -> bool:

@@ -11,6 +11,7 @@ from ..codec import CodecError, decode_events
 from .damage import Damage, DamageKind
 from .folder import JournalFolder
 from .format import GENESIS_HASH, CommitLine
+from .leftovers import is_being_written
 from .reader import JournalReader
 
 
@@ -19,7 +20,8 @@ class Survey:
     """What a journal holds.
 
     `events` and `commits` are those that replay, `bytes` the size of all segments, `head` the hash that the chain ends
-    in (64 zeros where there is none), `last_seq` the sequence number that the journal has reached.
+    in (64 zeros where there is none), `last_seq` the sequence number that the journal has reached.  `is_being_written`
+    says that a torn tail may be what somebody is writing at this moment.
     """
 
     events: int
@@ -30,16 +32,21 @@ class Survey:
     head: str
     last_seq: int
     damage: tuple[Damage, ...]
+    is_being_written: bool
 
     @property
     def ok(self) -> bool:
-        """Everything that was ever durable replays, except what a header declares as lost.
+        """Every byte replays, except what a header declares or passes over, and what is being written right now.
 
-        A torn tail does not count, healed or not: nobody was ever told that it is durable.
+        A torn tail that nobody can be writing is not ok: it may be a commit that was durable and has changed since,
+        and no fence tells of the last one.
         """
-        return not any(
-            damage.kind in (DamageKind.CORRUPT, DamageKind.UNREADABLE) and not damage.declared for damage in self.damage
-        )
+        return not any(self._is_undeclared(damage) for damage in self.damage)
+
+    def _is_undeclared(self, damage: Damage) -> bool:
+        if damage.kind is DamageKind.TORN:
+            return not self.is_being_written
+        return damage.kind is not DamageKind.DEAD and not damage.declared
 
 
 def survey(folder: JournalFolder) -> Survey:
@@ -50,25 +57,36 @@ def survey(folder: JournalFolder) -> Survey:
     reader = JournalReader(folder)
     events = commits = 0
     unreadable = []
-    for line in reader.commits():
-        events += line.count
-        commits += 1
-        try:
-            for block in decode_events(line.events, line.count):
-                block.check()
-        except CodecError as error:
-            unreadable.append(_unreadable(line, error))
+    numbers: set[int] = set()
+    torn: list[Damage] = []
+    is_written = False
+    while True:
+        for line in reader.commits():
+            events += line.count
+            commits += 1
+            try:
+                for block in decode_events(line.events, line.count):
+                    block.check()
+            except CodecError as error:
+                unreadable.append(_unreadable(line, error))
+        numbers.update(reader.segments)
+        seen, torn = torn, [damage for damage in reader.damage if damage.kind is DamageKind.TORN]
+        # Looked at twice: whoever was writing may have finished before we asked whether anybody is.
+        if torn == seen or is_written:
+            break
+        is_written = is_being_written(folder)
     position = reader.position
-    statuses = [folder.disk.status(folder.segment_path(number)) for number in reader.segments]
+    statuses = [folder.disk.status(folder.segment_path(number)) for number in numbers]
     return Survey(
         events,
         commits,
-        len(reader.segments),
+        len(numbers),
         sum(status.size for status in statuses if status is not None),
         position.journal if position is not None else None,
         position.hash if position is not None else GENESIS_HASH,
         reader.next_seq - 1,
         (*reader.damage, *unreadable),
+        is_written,
     )
 
 

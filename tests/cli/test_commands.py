@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash import Experiment
 from ml_dash.cli.commands import COMMANDS, group
 
 from .conftest import COMMAND, Piped, on_a_terminal
@@ -126,6 +127,18 @@ def test_verify_names_damage_and_ends_with_one(piped: Piped, damaged: Path) -> N
     assert f"ml-dash recover {BASELINE}" in text
     (hole,) = json.loads(piped("verify", BASELINE, "--json", root=damaged, code=1).stdout)["damage"]
     assert (hole["kind"], hole["declared"]) == ("corrupt", False)
+
+
+def test_verify_says_of_a_torn_tail_that_the_next_writer_heals_it(piped: Piped, recorded: Path, tmp_path: Path) -> None:
+    shutil.copytree(recorded, tmp_path / "torn")
+    with next((tmp_path / "torn" / BASELINE / "_journal").glob("0*.jsonl")).open("ab") as segment:
+        segment.write(b'{"first":')
+    text = piped("verify", BASELINE, root=tmp_path / "torn", code=1).stdout
+    assert "whoever writes next heals a torn tail" in text
+    assert "recover" not in text
+    with Experiment(BASELINE, dash_root=tmp_path / "torn", console=False).run:
+        pass
+    assert f"{BASELINE}: ok" in piped("verify", BASELINE, root=tmp_path / "torn").stdout
 
 
 def test_what_is_intact_of_a_damaged_journal_is_still_shown(piped: Piped, damaged: Path) -> None:

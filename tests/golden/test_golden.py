@@ -68,7 +68,7 @@ def test_f16_a_golden_journal_is_written_on_as_its_damage_allows(case: Path, tmp
     recorder = Recorder(journal, "new")
     recorder.record(1, 2, 3)
     expected = expected_of(case)["chain"]
-    if expected["ok"]:
+    if not any(kind == "corrupt" and not declared for kind, *_, declared in expected["damage"]):
         assert recorder.flush() == expected["last_seq"] + 3
     else:
         with pytest.raises(JournalCorruptError):
