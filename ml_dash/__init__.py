@@ -12,9 +12,6 @@ nothing.
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-
 # What type checkers take for `typing.TYPE_CHECKING`; importing `typing` would cost most of what this import costs.
 TYPE_CHECKING = False
 
@@ -38,29 +35,29 @@ if TYPE_CHECKING:
     from .errors import StorageError as StorageError
     from .errors import TemplateError as TemplateError
     from .errors import UnknownFileError as UnknownFileError
-    from .events import Event as Event
     from .experiment import Experiment as Experiment
     from .experiment import ml_dash_experiment as ml_dash_experiment
+    from .facts.events import Event as Event
     from .history import events as events
     from .history import experiments as experiments
     from .history import load as load
     from .history import verify as verify
     from .logs import LogBuilder as LogBuilder
     from .logs import LogLevel as LogLevel
+    from .opening.place import OperationMode as OperationMode
     from .params import ParametersBuilder as ParametersBuilder
-    from .place import OperationMode as OperationMode
     from .recording.correcting import correct as correct
     from .remote_auto_start import rdxp as rdxp
     from .run import RUN as RUN
     from .run import find_project_root as find_project_root
-    from .status import Status as Status
+    from .state.status import Status as Status
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Experiment": "experiment",
     "ml_dash_experiment": "experiment",
-    "OperationMode": "place",
+    "OperationMode": "opening.place",
     "LogBuilder": "logs",
     "LogLevel": "logs",
     "ParametersBuilder": "params",
@@ -71,8 +68,8 @@ _MODULE_OF = {
     "experiments": "history",
     "verify": "history",
     "correct": "recording.correcting",
-    "Event": "events",
-    "Status": "status",
+    "Event": "facts.events",
+    "Status": "state.status",
     "MlDashError": "errors",
     "ConfigurationError": "errors",
     "PrefixError": "errors",
@@ -103,22 +100,9 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     found = getattr(import_module(f"{__name__}.{module}"), name)
-    if name != "events":
-        globals()[name] = found
+    globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_MODULE_OF_EXPERIMENT})
-
-
-class _Package(ModuleType):
-    """`ml_dash.events` is the function, although loading `ml_dash/events.py` sets that attribute to the module."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "events" and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -9,26 +9,26 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from . import environment_variables
-from .arguments import NORMAL, check_keywords, durability_of, take_deprecated
-from .decorator import ml_dash_experiment
-from .description import Described
 from .errors import ConfigurationError, LockError, StorageError
-from .lifecycle import ExperimentRun, unwritten, warn
-from .place import DEFAULT_ROOT, OperationMode, Place, find_place
+from .opening import environment_variables
+from .opening.arguments import NORMAL, check_keywords, durability_of, take_deprecated
+from .opening.decorator import ml_dash_experiment
+from .opening.description import Described
+from .opening.lifecycle import ExperimentRun, unwritten, warn
+from .opening.place import DEFAULT_ROOT, OperationMode, Place, find_place
+from .opening.recorder import Recorder, not_started
 from .prefix import Prefix
-from .recorder import Recorder, not_started
 
 if TYPE_CHECKING:
     from .files import Files
     from .journal.folder import JournalFolder
     from .logs import LogBuilder, Logs
     from .metrics import Metrics
-    from .output_capture import OutputCapture
     from .params import ParametersBuilder
+    from .recording.output_capture import OutputCapture
     from .recording.system_metrics import SystemMetrics
     from .state import State
-    from .status import Status
+    from .state.status import Status
     from .tracks import Tracks
 
 __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
@@ -51,7 +51,7 @@ class Experiment(Described):
     - `durability`: "normal": a disk that refuses stops no training, one warning tells; "strict": the next recording
       call raises.  `console`: whether log lines are printed.
     - `capture_output`: whether every line written to standard output and standard error is recorded too, also by C
-      extensions and child processes (`ml_dash/output_capture.py` says what that cannot do).
+      extensions and child processes (`ml_dash/recording/output_capture.py` says what that cannot do).
     - `system_metrics`: True or the seconds between two samples: records how busy processor, memory, disk, network and
       NVIDIA GPUs are, as metrics `system/…` (`ml_dash/recording/system_metrics.py` has the table).
     - any field of RUN: `user`, `project`, `entry`, `job_name`, …
@@ -203,7 +203,7 @@ class Experiment(Described):
         if self._recorder.is_open:
             position = self._recorder.writer().position
             return position.journal if position is not None else None
-        from .replay import Replay
+        from .reading.replay import Replay
 
         replay = self._recorder.replay() if self._recorder.was_opened else Replay(self._folder())
         replay.refresh()
@@ -212,7 +212,7 @@ class Experiment(Described):
     @property
     def status(self) -> Status | None:
         """RUNNING, COMPLETED, FAILED or CANCELLED, equal to these words; None where nothing has been started yet."""
-        from .status import Status
+        from .state.status import Status
 
         if self._recorder.is_open:
             return Status.RUNNING
@@ -252,7 +252,7 @@ class Experiment(Described):
         prefix = self.run.parsed_prefix()
         path = self._place.folder_of(prefix)
         if self._recorder.disabled:
-            from .disabled import null_folder
+            from .opening.disabled import null_folder
 
             return null_folder(path)
         return JournalFolder(path, prefix=prefix.text)
@@ -264,7 +264,7 @@ class Experiment(Described):
         folder = self._folder()
         if not folder.exists():
             return None
-        from .replay import Replay
+        from .reading.replay import Replay
 
         return Replay(folder).refresh()
 
@@ -273,11 +273,11 @@ class Experiment(Described):
     def _open(self, prefix: Prefix) -> None:
         folder = self._folder()
         if self._recorder.disabled:
-            from .disabled import NullWriter
+            from .opening.disabled import NullWriter
 
             self._recorder.open(folder, NullWriter())
             return
-        from .session import begin
+        from .opening.session import begin
 
         self._place.check()
         if self._place.url is not None:
@@ -293,7 +293,7 @@ class Experiment(Described):
         self._given = {}
         self._recorder.open(folder, writer)
         if self._captures_output:
-            from .output_capture import OutputCapture
+            from .recording.output_capture import OutputCapture
 
             self._output = OutputCapture(self._recorder)
             self._output.start()
@@ -304,7 +304,7 @@ class Experiment(Described):
             self._sampler.start()
 
     def _close(self, event_type: str, why: dict[str, Any]) -> None:
-        from .session import end
+        from .opening.session import end
 
         if self._output is not None:
             self._output.close()

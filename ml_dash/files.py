@@ -16,12 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import ConfigurationError
-from .events import FILE_UPDATED
-from .file_finding import FileDicts, FileFinder
-from .file_records import Details, as_dict, current
-from .file_saving import FileDict, Metadata, Tags
+from .facts.events import FILE_UPDATED
 from .journal.copying import Content
-from .recorder import Recorder
+from .opening.recorder import Recorder
+from .recording.file_finding import FileDicts, FileFinder
+from .recording.file_records import Details, as_dict, current
+from .recording.file_saving import FileDict, Metadata, Tags
 from .state import FileState
 
 

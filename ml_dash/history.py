@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .clock import monotonic_s, sleep_s
-from .codec import CodecError, decode_events, events_of
 from .errors import ConfigurationError, NotFoundError, StorageError
-from .events import Event
+from .facts.codec import CodecError, decode_events, events_of
+from .facts.events import Event
 from .ids import new_id
 from .journal.appender import Appender
 from .journal.damage import Damage
@@ -27,11 +27,11 @@ from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, try_drain
 from .journal.reader import JournalReader
 from .journal.survey import survey
-from .listing import Summary, folder_of, list_experiments, root_of
-from .points import commits_of, iso_time, reading
 from .prefix import parse_prefix
-from .replay import Replay
-from .run_view import Run
+from .reading.listing import Summary, folder_of, list_experiments, root_of
+from .reading.points import commits_of, iso_time, reading
+from .reading.replay import Replay
+from .reading.run_view import Run
 from .state import UNDECODABLE, State
 
 __all__ = ["Event", "Report", "Run", "Summary", "events", "experiments", "load", "recover", "verify"]

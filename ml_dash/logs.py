@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from .errors import ConfigurationError
-from .events import LOG_WRITTEN
-from .recorder import Recorder
-from .value_forms import describe
+from .facts.events import LOG_WRITTEN
+from .facts.value_forms import describe
+from .opening.recorder import Recorder
 
 if TYPE_CHECKING:
     import logging
@@ -117,7 +117,7 @@ class Logs(_ByLevel):
         UTC; `metadata` is {} where none was given.  Of the lines of that level whose message contains `search`, in any
         case, the answer holds at most `limit` from the `start`-th on.
         """
-        from .points import iso_time, log_rows
+        from .reading.points import iso_time, log_rows
 
         wanted = None if level is None else LogLevel.validate(level)
         return [
@@ -137,7 +137,7 @@ class Logs(_ByLevel):
         Lines are not printed again.  Logger, place and `extra=` stand in the metadata, and so does the traceback of an
         exception.  While the experiment is not open lines are dropped; one warning says so.
         """
-        from .log_handler import LogHandler
+        from .recording.log_handler import LogHandler
 
         return LogHandler(self, level)
 

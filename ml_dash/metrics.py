@@ -16,12 +16,12 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError, LockError, StorageError
-from .events import METRIC_DESCRIBED, METRIC_LOGGED
-from .metric_buffers import MetricBuffers, SummaryCache
-from .param_forms import key_text
-from .recorder import Recorder
-from .timestamps import timestamp_of
-from .value_forms import describe
+from .facts.events import METRIC_DESCRIBED, METRIC_LOGGED
+from .facts.value_forms import describe
+from .opening.recorder import Recorder
+from .recording.metric_buffers import MetricBuffers, SummaryCache
+from .recording.param_forms import key_text
+from .recording.timestamps import timestamp_of
 
 if TYPE_CHECKING:
     import numpy
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .journal.spool import Stream
     from .journal.writer import Writer
-    from .point_columns import Columns
+    from .reading.point_columns import Columns
 
 _SCALARS = frozenset((float, int, str, bool, type(None)))
 
@@ -207,7 +207,7 @@ class MetricBuilder:
         Indices count the points of this metric from 0 over all sessions; `total` are those in the answer; `endIndex` is
         the last one's index, `startIndex - 1` if there is none.  `limit=None` gives all.
         """
-        from .points import metric_rows
+        from .reading.points import metric_rows
 
         rows = metric_rows(self._recorder.replay(), self.name, start_index, None if limit is None else limit + 1)
         data = rows[:limit]
@@ -221,13 +221,13 @@ class MetricBuilder:
 
     def stats(self) -> dict[str, Any]:
         """What is known of the metric; counts are text, times ISO 8601 in UTC, None while it has no points."""
-        from .metric_reports import stats
+        from .recording.metric_reports import stats
 
         return stats(self._recorder.replay(), self.name, self._description)
 
     def list_all(self) -> list[dict[str, Any]]:
         """Every metric that has points: `{metricId, name, description, tags, totalDataPoints, createdAt}`."""
-        from .metric_reports import list_all
+        from .recording.metric_reports import list_all
 
         return list_all(self._recorder.replay())
 
@@ -248,30 +248,30 @@ class MetricBuilder:
 
     def to_numpy(self, attempts: str = "latest") -> dict[str, numpy.ndarray]:
         """A one-dimensional array for each field.  Needs `ml_dash[analysis]`."""
-        from .column_exports import to_numpy
+        from .reading.column_exports import to_numpy
 
         return to_numpy(self._columns(attempts).fields)
 
     def to_pandas(self, attempts: str = "latest") -> pandas.DataFrame:
         """A frame of one row a point.  Needs `ml_dash[analysis]`."""
-        from .column_exports import to_pandas
+        from .reading.column_exports import to_pandas
 
         return to_pandas(self._columns(attempts).fields)
 
     def to_polars(self, attempts: str = "latest") -> polars.DataFrame:
         """A frame of one row a point.  Needs `ml_dash[analysis]`."""
-        from .column_exports import to_polars
+        from .reading.column_exports import to_polars
 
         return to_polars(self._columns(attempts).fields)
 
     def to_arrow(self, attempts: str = "latest") -> pyarrow.Table:
         """A table of one row a point.  Needs `ml_dash[analysis]`."""
-        from .column_exports import to_arrow
+        from .reading.column_exports import to_arrow
 
         return to_arrow(self._columns(attempts).fields)
 
     def _columns(self, attempts: str) -> Columns:
-        from .points import metric_columns
+        from .reading.points import metric_columns
 
         return metric_columns(self._recorder.replay(), self.name, attempts)
 

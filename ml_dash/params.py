@@ -15,15 +15,15 @@ from datetime import datetime
 from typing import Any, overload
 
 from .clock import to_datetime
-from .codec import decode_events
-from .corrections import Corrections
 from .errors import ConfigurationError
-from .events import PARAMS_SET
+from .facts.codec import decode_events
+from .facts.events import PARAMS_SET
+from .facts.value_forms import describe
 from .journal.reader import JournalReader
-from .param_forms import flatten, named_values, unflatten
-from .parameters import Parameters, ancestors
-from .recorder import Recorder
-from .value_forms import describe
+from .opening.recorder import Recorder
+from .recording.param_forms import flatten, named_values, unflatten
+from .state.corrections import Corrections
+from .state.parameters import Parameters, ancestors
 
 _MISSING: Any = object()
 _IN_BYTES = PARAMS_SET.encode()

@@ -34,10 +34,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from . import environment_variables
-from .caller import user_script
 from .errors import ConfigurationError, PrefixError, TemplateError
 from .ids import new_id, new_snowflake
+from .opening import environment_variables
+from .opening.caller import user_script
 from .prefix import EXPECTED
 
 PROJECT_ROOT_FILES = ("pyproject.toml", "requirements.txt", "setup.py", "setup.cfg")

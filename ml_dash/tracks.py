@@ -19,11 +19,11 @@ from typing import Any
 
 from .clock import now_us
 from .errors import ConfigurationError, NotFoundError
-from .events import TRACK_APPENDED
-from .points import track_rows
-from .recorder import Recorder
-from .timestamps import INHERIT, timestamp_of
-from .track_formats import Entry, Row, entries_of, select, to_jsonl, to_mocap, to_parquet
+from .facts.events import TRACK_APPENDED
+from .opening.recorder import Recorder
+from .reading.points import track_rows
+from .recording.timestamps import INHERIT, timestamp_of
+from .recording.track_formats import Entry, Row, entries_of, select, to_jsonl, to_mocap, to_parquet
 
 FORMATS = ("json", "jsonl", "parquet", "mocap")
 NESTING_MAX = 32

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ml_dash.codec import Block, decode_events, encode_events, events_of
-from ml_dash.events import (
+from ml_dash.facts.codec import Block, decode_events, encode_events, events_of
+from ml_dash.facts.events import (
     EXPERIMENT_DESCRIBED,
     FILE_DELETED,
     FILE_SAVED,
@@ -26,7 +26,7 @@ from ml_dash.events import (
     WRITER_JOINED,
     Event,
 )
-from ml_dash.rows import Shape, event_row, parse_rows, seal, stream_row
+from ml_dash.facts.rows import Shape, event_row, parse_rows, seal, stream_row
 
 EPOCH_US = 1_700_000_000_000_000
 

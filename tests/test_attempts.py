@@ -1,4 +1,4 @@
-"""The rules of ml_dash/attempts.py, one after the other, on trainings small enough to read."""
+"""The rules of ml_dash/state/attempts.py, one after the other, on trainings small enough to read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows, step_of
+from ml_dash.state.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows, step_of
 
 SPEC = Path(__file__).resolve().parent.parent / "spec/reading.md"
 

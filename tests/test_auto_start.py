@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.replay import Replay
+from ml_dash.reading.replay import Replay
 from ml_dash.state import State
 
 

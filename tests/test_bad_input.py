@@ -23,7 +23,7 @@ from ml_dash.errors import (
 )
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import GENESIS_HASH, chain_hash
-from ml_dash.replay import Replay
+from ml_dash.reading.replay import Replay
 
 PREFIX = "alice/ml/run"
 

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_dash import replay as replay_module
 from ml_dash.errors import JournalCorruptError
-from ml_dash.events import PARAMS_SET
+from ml_dash.facts.events import PARAMS_SET
 from ml_dash.journal import checkpoint
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.checkpoint import Trust, load, save_positions, save_state
@@ -27,7 +26,8 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import encode_header
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
-from ml_dash.replay import Replay
+from ml_dash.reading import replay as replay_module
+from ml_dash.reading.replay import Replay
 from ml_dash.state import FrozenDict, State
 
 from .histories import event, point

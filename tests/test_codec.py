@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from ml_dash.codec import EVENTS_MAX, Block, CodecError, decode_events, encode_events, events_of
-from ml_dash.events import Event
-from ml_dash.rows import Row, Shape, event_row, parse_rows, seal, stream_row
+from ml_dash.facts.codec import EVENTS_MAX, Block, CodecError, decode_events, encode_events, events_of
+from ml_dash.facts.events import Event
+from ml_dash.facts.rows import Row, Shape, event_row, parse_rows, seal, stream_row
 
 from .sameness import same
 

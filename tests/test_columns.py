@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
-from ml_dash.columns import PACK_COUNT_MIN, decode_column, encode_column, encode_integers, last_value
+from ml_dash.facts.columns import PACK_COUNT_MIN, decode_column, encode_column, encode_integers, last_value
 
 from .sameness import same
 

@@ -11,12 +11,12 @@ import pytest
 import ml_dash
 from ml_dash.experiment import Experiment
 from ml_dash.files import Bindr, FileBuilder, Files
-from ml_dash.lifecycle import ExperimentRun
 from ml_dash.logs import Logs
-from ml_dash.metric_buffers import MetricBuffers, SummaryCache
 from ml_dash.metrics import MetricBuilder, Metrics
+from ml_dash.opening.lifecycle import ExperimentRun
+from ml_dash.opening.recorder import Recorder
 from ml_dash.params import ParametersBuilder
-from ml_dash.recorder import Recorder
+from ml_dash.recording.metric_buffers import MetricBuffers, SummaryCache
 from ml_dash.run import FIELDS
 from ml_dash.tracks import TrackBuilder, Tracks, TrackSlice
 

@@ -12,12 +12,12 @@ import pytest
 
 import ml_dash
 from ml_dash import ConfigurationError, Experiment, NotFoundError
-from ml_dash.corrections import Corrections, corrections_in
-from ml_dash.events import VALUE_CORRECTED, Event
+from ml_dash.facts.events import VALUE_CORRECTED, Event
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.points import log_rows, metric_columns, metric_rows, track_rows
-from ml_dash.replay import KEEP_BYTES_MIN, Replay
+from ml_dash.reading.points import log_rows, metric_columns, metric_rows, track_rows
+from ml_dash.reading.replay import KEEP_BYTES_MIN, Replay
 from ml_dash.state import EMPTY, Fold, State, apply, fold, from_plain_state, to_plain_state
+from ml_dash.state.corrections import Corrections, corrections_in
 
 from .histories import entry, event, events_in, history, point
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment, environment
-from ml_dash.environment import capture, describe_process, rank
+from ml_dash import Experiment
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.replay import Replay
-from ml_dash.secrets_mask import ARGUMENT_CHARACTERS_MAX, ARGUMENTS_MAX, MASK, looks_secret, mask_arguments
+from ml_dash.opening import environment
+from ml_dash.opening.environment import capture, describe_process, rank
+from ml_dash.opening.secrets_mask import ARGUMENT_CHARACTERS_MAX, ARGUMENTS_MAX, MASK, looks_secret, mask_arguments
+from ml_dash.reading.replay import Replay
 
 
 @pytest.fixture(autouse=True)

@@ -18,12 +18,12 @@ import pytest
 
 import ml_dash
 from ml_dash import Experiment, OperationMode, ml_dash_experiment
-from ml_dash.arguments import ARGUMENTS
-from ml_dash.disabled import NullDisk
 from ml_dash.errors import ExperimentError
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.replay import Replay
+from ml_dash.opening.arguments import ARGUMENTS
+from ml_dash.opening.disabled import NullDisk
+from ml_dash.reading.replay import Replay
 from ml_dash.state import State
 
 PREFIX = "alice/ml/run"
@@ -598,9 +598,9 @@ def test_every_public_name_can_be_imported() -> None:
 def test_importing_everything_makes_no_experiment_and_no_module_hides_a_function() -> None:
     script = """
 from ml_dash import *
-import ml_dash, ml_dash.events, ml_dash.experiment, inspect
+import ml_dash, ml_dash.experiment, ml_dash.history, inspect
 assert inspect.isfunction(events) and inspect.isfunction(ml_dash.events), ml_dash.events
-from ml_dash.events import Event as Again
+from ml_dash.facts.events import Event as Again
 assert Again is Event and RUN.job_counter == 1
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

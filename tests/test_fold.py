@@ -12,12 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
-from ml_dash import series
-from ml_dash.codec import decode_events
-from ml_dash.events import LOG_WRITTEN, METRIC_LOGGED, PARAMS_SET
-from ml_dash.parameters import Parameters
-from ml_dash.series import Field
-from ml_dash.state import EMPTY, UNDECODABLE, Fold, FrozenDict, State, blocks_before, fold, fold_commit
+from ml_dash.facts.codec import decode_events
+from ml_dash.facts.events import LOG_WRITTEN, METRIC_LOGGED, PARAMS_SET
+from ml_dash.state import EMPTY, UNDECODABLE, Fold, FrozenDict, State, blocks_before, fold, fold_commit, series
+from ml_dash.state.parameters import Parameters
+from ml_dash.state.series import Field
 
 from .histories import EPOCH_US, Commit, commit, event, history, point, started
 

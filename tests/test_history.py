@@ -16,11 +16,12 @@ import orjson
 import pytest
 
 import ml_dash
-from ml_dash import history, listing
+from ml_dash import history
 from ml_dash.errors import ConfigurationError, JournalCorruptError, NotFoundError, PrefixError, StorageError
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import GENESIS_HASH, chain_hash
+from ml_dash.reading import listing
 from ml_dash.state import UNDECODABLE
 
 from .histories import EPOCH_US, Recorded, entry, event, point, saved

@@ -1,4 +1,4 @@
-"""Rules 1..6 of ml_dash/lifecycle.py: how sessions begin and end, judged by replaying what is on disk."""
+"""Rules 1..6 of ml_dash/opening/lifecycle.py: how sessions begin and end, judged by replaying what is on disk."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.errors import ExperimentError
-from ml_dash.failure import MESSAGE_CHARACTERS_MAX, TRACEBACK_CHARACTERS_MAX
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.replay import Replay
+from ml_dash.opening.failure import MESSAGE_CHARACTERS_MAX, TRACEBACK_CHARACTERS_MAX
+from ml_dash.reading.replay import Replay
 from ml_dash.state import Session, State
 
 PREFIX = "alice/ml/run"
@@ -453,7 +453,7 @@ def test_a_forked_child_never_ends_the_session_of_its_parent(code: str, records:
     child = "experiment.metrics('child').log(step=1)\n        " if records else ""
     ended = run_script(
         "import os, sys\nfrom pathlib import Path\n"
-        "from ml_dash.journal.folder import JournalFolder\nfrom ml_dash.replay import Replay\n"
+        "from ml_dash.journal.folder import JournalFolder\nfrom ml_dash.reading.replay import Replay\n"
         "with experiment.run:\n"
         "    parent = os.getpid()\n"
         "    child = os.fork()\n"

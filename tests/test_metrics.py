@@ -17,7 +17,7 @@ from ml_dash.errors import ConfigurationError, ExperimentError, StorageError
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.writer import Writer
 from ml_dash.metrics import MetricBuilder, Metrics
-from ml_dash.recorder import Recorder
+from ml_dash.opening.recorder import Recorder
 
 from .writer.faults import FULL, FaultyDisk
 

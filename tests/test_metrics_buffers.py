@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.aggregations import AGGREGATIONS, Accumulator
 from ml_dash.errors import ConfigurationError, ExperimentError
 from ml_dash.metrics import MetricBuilder
+from ml_dash.recording.aggregations import AGGREGATIONS, Accumulator
 
 PREFIX = "alice/ml/run"
 

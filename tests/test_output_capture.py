@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from ml_dash.output_lines import CHARACTERS_MAX, Lines
+from ml_dash.recording.output_lines import CHARACTERS_MAX, Lines
 
 PREFIX = "alice/ml/run"
 PREAMBLE = """
 import ctypes, os, subprocess, sys, threading, time
 from ml_dash import Experiment
-from ml_dash.output_capture import OutputCapture
+from ml_dash.recording.output_capture import OutputCapture
 
 experiment = Experiment("alice/ml/run", dash_root=sys.argv[1])
 experiment.run.start()

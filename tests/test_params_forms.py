@@ -21,7 +21,7 @@ import pytest
 from omegaconf import OmegaConf
 from params_proto import proto
 
-from ml_dash.param_forms import CYCLE, flatten, members
+from ml_dash.recording.param_forms import CYCLE, flatten, members
 
 
 @dataclasses.dataclass
@@ -213,7 +213,7 @@ def test_params_proto_of_version_2_is_opened() -> None:
     # It reads the command line when a class is made.
     script = (
         "from params_proto.v2 import ParamsProto, Proto\n"
-        "from ml_dash.param_forms import flatten\n"
+        "from ml_dash.recording.param_forms import flatten\n"
         "class Args(ParamsProto):\n"
         "    lr = Proto(0.3, help='learning rate')\n"
         "    epochs: int = 3\n"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_dash.column_exports import to_arrow, to_numpy, to_pandas, to_polars
 from ml_dash.errors import ConfigurationError, MissingExtraError
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.points import log_rows, metric_columns, metric_rows, track_rows
-from ml_dash.replay import Replay
-from ml_dash.typed_columns import TypedColumn
+from ml_dash.reading.column_exports import to_arrow, to_numpy, to_pandas, to_polars
+from ml_dash.reading.points import log_rows, metric_columns, metric_rows, track_rows
+from ml_dash.reading.replay import Replay
+from ml_dash.reading.typed_columns import TypedColumn
 
 from .histories import EPOCH_US, Recorded, entry, event, point
 from .journals import append, append_bytes, session

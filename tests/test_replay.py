@@ -16,9 +16,9 @@ import filelock
 import orjson
 import pytest
 
-from ml_dash.codec import events_of
 from ml_dash.errors import JournalCorruptError, JournalVersionError
-from ml_dash.events import METRIC_LOGGED, PARAMS_SET, RUN_FAILED, Event
+from ml_dash.facts.codec import events_of
+from ml_dash.facts.events import METRIC_LOGGED, PARAMS_SET, RUN_FAILED, Event
 from ml_dash.journal import format as journal_format
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.batch import Batch
@@ -27,7 +27,7 @@ from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
-from ml_dash.replay import Replay, sequence_at
+from ml_dash.reading.replay import Replay, sequence_at
 from ml_dash.state import EMPTY, UNDECODABLE, State, fold
 
 from .histories import EPOCH_US, event, point

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from ml_dash.rows import (
+from ml_dash.facts.rows import (
     Row,
     Shape,
     count_events,
@@ -24,7 +24,7 @@ from ml_dash.rows import (
     time_of,
     valid_length,
 )
-from ml_dash.values import from_plain
+from ml_dash.facts.values import from_plain
 
 METRIC = Shape("metric.logged", True, "train", ("step", "loss"))
 LINE = Shape("log.written", False, None, ("message", "level", "metadata"))

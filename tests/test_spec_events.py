@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, correct
-from ml_dash.codec import events_of
-from ml_dash.events import COLUMNAR_TYPES, EVENT_TYPES, STREAM_TYPES, Event
-from ml_dash.replay import Replay
+from ml_dash.facts.codec import events_of
+from ml_dash.facts.events import COLUMNAR_TYPES, EVENT_TYPES, STREAM_TYPES, Event
+from ml_dash.reading.replay import Replay
 from ml_dash.state import EMPTY, apply, fold
 
 TEXT = (Path(__file__).parent.parent / "spec/events.md").read_text(encoding="utf-8")

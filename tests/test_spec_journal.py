@@ -11,8 +11,9 @@ from zlib import adler32
 
 import pytest
 
-from ml_dash.codec import decode_events, events_of
-from ml_dash.columns import decode_column, encode_column
+from ml_dash.facts.codec import decode_events, events_of
+from ml_dash.facts.columns import decode_column, encode_column
+from ml_dash.facts.rows import define, parse_rows, seal, valid_length
 from ml_dash.ids import new_id
 from ml_dash.journal import format as journal_format
 from ml_dash.journal.damage import DamageKind
@@ -21,7 +22,6 @@ from ml_dash.journal.format import GENESIS_HASH, SEGMENT_BYTES_MAX, Previous, en
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.recovery import RULES
 from ml_dash.journal.survey import survey
-from ml_dash.rows import define, parse_rows, seal, valid_length
 
 from .sameness import same
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash.events import (
+from ml_dash.facts.events import (
     EXPERIMENT_DESCRIBED,
     FILE_DELETED,
     FILE_UPDATED,

@@ -17,8 +17,8 @@ import numpy as np
 import orjson
 import pytest
 
-from ml_dash import value_forms, values
-from ml_dash.values import from_plain, to_plain
+from ml_dash.facts import value_forms, values
+from ml_dash.facts.values import from_plain, to_plain
 
 from .sameness import same
 from .value_examples import Opaque, Tensor, Unspeakable, nested, through_json
@@ -333,7 +333,7 @@ def test_an_interrupt_goes_through() -> None:
 
 def test_nothing_is_imported_to_recognise_a_value() -> None:
     script = (
-        "import sys; from ml_dash.values import to_plain; to_plain([1, {'a': (2,)}, object()]);"
+        "import sys; from ml_dash.facts.values import to_plain; to_plain([1, {'a': (2,)}, object()]);"
         "assert not {'numpy', 'pandas', 'torch', 'decimal', 'uuid', 'fractions', 'pathlib'} & set(sys.modules), 1"
     )
     subprocess.run([sys.executable, "-S", "-c", script], check=True, timeout=60)

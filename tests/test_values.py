@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from ml_dash import value_forms, value_leaves, values
-from ml_dash.values import from_plain, to_plain
+from ml_dash.facts import value_forms, value_leaves, values
+from ml_dash.facts.values import from_plain, to_plain
 
 from .sameness import same
 from .value_examples import EXAMPLES, MISSING_LIBRARIES, nested, through_json

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import orjson
 
-from ml_dash.values import from_plain, to_plain
+from ml_dash.facts.values import from_plain, to_plain
 
 MISSING_LIBRARIES = {name for name, module in (("pd", "pandas"), ("pl", "polars")) if find_spec(module) is None}
 

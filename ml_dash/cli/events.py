@@ -9,7 +9,7 @@ from itertools import islice
 import click
 from rich.text import Text
 
-from ..events import Event
+from ..facts.events import Event
 from ..history import events as read_events
 from .commands import Source, reads_experiments
 from .output import Output

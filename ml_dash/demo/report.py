@@ -12,7 +12,7 @@ from rich.table import Table
 from ..cli.figures import sparkline
 from ..cli.output import STATUS_STYLES
 from ..cli.wording import one_line
-from ..events import Event
+from ..facts.events import Event
 from ..history import Report, Run, events
 from ..state import Status
 from .training import FOLDS, metric_names

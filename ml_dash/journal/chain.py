@@ -12,7 +12,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -30,6 +30,10 @@ from .format import (
 JOURNAL_ID_CHARACTERS = b"0123456789abcdefghijklmnopqrstuvwxyz"
 JOURNAL_ID_LENGTH = 18
 FIND_JOURNAL_PAIRS_MAX = 4
+
+
+Restored = Callable[[bytes, str, str, int, int], CommitLine | None]
+"""Of a line that is not valid by its own hash: line, hash before it, journal, segment, offset → the redacted commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,12 @@ def walk(data: bytes, start: Position) -> Iterator[CommitLine]:
         previous_hash, expected, at = line.hash, line.first + line.count, end + 1
 
 
-def islands(data: bytes, start: Position, next_seq: int) -> Iterator[CommitLine]:
+def islands(data: bytes, start: Position, next_seq: int, restored: Restored | None = None) -> Iterator[CommitLine]:
     """The commits behind damage that are valid by the hash which the line before them states.
 
     `data` starts at the damage.  `next_seq` is the number that the chain had reached: a commit that repeats history
     is not accepted, and neither is one of another journal, because the journal's id is hashed into every line.
+    `restored` tells a redacted commit from a damaged one.
     """
     base = start.offset
     previous_hash, at = None, 0
@@ -95,6 +100,8 @@ def islands(data: bytes, start: Position, next_seq: int) -> Iterator[CommitLine]
         text = data[at:end]
         if previous_hash is not None:
             line = decode_commit(text, previous_hash, start.journal, start.segment, base + at)
+            if line is None and restored is not None:
+                line = restored(text, previous_hash, start.journal, start.segment, base + at)
             if line is not None and line.first >= next_seq and line.count >= 1:
                 yield line
                 next_seq = line.first + line.count

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..clock import sleep_s
-from ..events import EVENT_TYPES
+from ..facts.events import EVENT_TYPES
 from ..ids import new_id
 from .chain import Position, end_of
 from .chart import Extent

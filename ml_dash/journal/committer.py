@@ -22,8 +22,8 @@ from errno import EIO
 from threading import Thread, get_ident
 
 from ..clock import monotonic_s, now_us
-from ..codec import encode_events
 from ..errors import MlDashError, StorageError
+from ..facts.codec import encode_events
 from .alarm import Alarm
 from .appender import Appender
 from .batch import Batch
@@ -230,6 +230,7 @@ class Committer:
             with self._appender.at_end():
                 if self._appender.committed_counter == batches[0].counter - 1:
                     self._appender.append(batches)
+            self._spool.give_back()
             if (
                 self._spool.cursor.taken_bytes >= goal
                 and self._appender.committed_counter == self._spool.cursor.taken_counter
@@ -275,8 +276,13 @@ class Committer:
 
     def _tidy(self) -> None:
         self._spool.forget(self._appender.durable_counter)
+        self._keep_ahead()
+
+    def _keep_ahead(self) -> None:
+        """Of the recording threads, which may have filled files meanwhile."""
+        self._spool.give_back()
         taken_bytes = self._spool.cursor.taken_bytes
-        self._spool.prepare(max(AHEAD_BYTES_MIN, taken_bytes - self._last_taken_bytes))
+        self._spool.prepare(max(AHEAD_BYTES_MIN, 2 * (taken_bytes - self._last_taken_bytes)))
         self._last_taken_bytes = taken_bytes
 
     def _failed(self, error: Exception) -> MlDashError:

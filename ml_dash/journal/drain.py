@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import orjson
 
 from ..clock import now_us
-from ..codec import CodecError, decode_events, encode_events
 from ..errors import LockError, StorageError
-from ..events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
-from ..rows import Row, Shape, define, parse_rows, time_of, valid_length
+from ..facts.codec import CodecError, decode_events, encode_events
+from ..facts.events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
+from ..facts.rows import Row, Shape, define, parse_rows, time_of, valid_length
 from .appender import Appender
 from .batch import Batch
 from .chain import Position

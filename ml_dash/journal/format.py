@@ -11,6 +11,12 @@ A line is valid if and only if
  5. for a header: it stands in the segment whose number it names, what it accepts or declares is of an earlier segment,
     and its first sequence number follows the last one that it accepts.
 
+In the place of rule 2, a commit may have been redacted, which a commit behind it declares that is valid itself
+(`event.redacted`): the line is then valid if and only if it is as long and states the hash that are declared, and
+rule 2 gives the declared hash `now` for the line with the declared patches in it.  The line behind it continues the hash
+that it states.  What really stands where the patches belong is never looked at: so the line is valid before they are
+written, half-written and afterwards, and a reader sees the patches in each case that is not valid by rule 2.
+
 Bytes are compared, never parsed leniently: a line that means the same but reads otherwise is not valid.  Rules 1 and 2
 hold for the header of every version, also of those to come: so a version that this release does not know is told from
 a damaged byte.
@@ -25,6 +31,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
+
+from ..state.nouns import Redaction
+from ..state.redactions import patched
 
 FORMAT_NAME = "ml-dash-journal"
 FORMAT_VERSION = 1
@@ -246,6 +255,25 @@ def decode_commit(line: bytes, previous_hash: str, journal: str, segment: int, o
     match = _COMMIT.match(body)
     if match is None or chain_hash(previous_hash, journal, body) != line_hash:
         return None
+    return _commit_of(match, line_hash, segment, offset)
+
+
+def decode_redacted(line: bytes, redaction: Redaction, previous_hash: str, journal: str) -> CommitLine | None:
+    """A commit line whose redaction is declared, with the patches in it; None where it is not valid so either."""
+    try:
+        body = patched(line, redaction.patches)[:-HASH_TAIL_BYTES]
+    except ValueError:
+        return None
+    match = _COMMIT.match(body)
+    if match is None or (len(line) + 1, stated_hash(line)) != (redaction.bytes, redaction.hash):
+        return None
+    if chain_hash(previous_hash, journal, body) != redaction.now:
+        return None
+    return _commit_of(match, redaction.hash, redaction.segment, redaction.offset)
+
+
+def _commit_of(match: re.Match[bytes], line_hash: str, segment: int, offset: int) -> CommitLine:
+    body = match.string
     first, count, time_us, writer, session, counter, fence = match.groups()
     return CommitLine(
         int(first),
@@ -258,6 +286,6 @@ def decode_commit(line: bytes, previous_hash: str, journal: str, segment: int, o
         line_hash,
         segment,
         offset,
-        offset + len(line) + 1,
+        offset + len(body) + HASH_TAIL_BYTES + 1,
         body[match.end() - 1 :],
     )

@@ -6,24 +6,44 @@ What a reader yields:
  2. Of the newest segment, nothing behind a torn tail: those bytes may still be on their way, or were never promised.
  3. Behind corrupt bytes, every commit that is valid by the hash which the line before it states.  What is missing in
     between is in `damage`.
+ 4. Redacted commits, with what stands in them instead.  What redacts a commit stands behind it: the first line that is
+    not valid by its own hash makes the reader look through what follows.
 
 A line that is not whole yet ends the reading without alarm; calling `commits()` again goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ..errors import JournalVersionError
+from ..facts.codec import CodecError, decode_events, events_of
+from ..facts.events import EVENT_REDACTED
+from ..state.nouns import Redaction
+from ..state.redactions import patched, redactions_in
 from .chain import Position, end_of, find_journal, is_corrupt, islands, read_header, walk
 from .chart import Extent, chart
 from .damage import Damage, DamageKind
 from .folder import JournalFolder
-from .format import FORMAT_VERSION, GENESIS_HASH, HASH_TAIL_BYTES, CommitLine, Declaration, Header, stated_hash
+from .format import (
+    FORMAT_VERSION,
+    GENESIS_HASH,
+    HASH_TAIL_BYTES,
+    CommitLine,
+    Declaration,
+    Header,
+    decode_redacted,
+    looks_like_commit,
+    stated_hash,
+)
 
 CHUNK_BYTES = 4 * 1024 * 1024
 HEADER_BYTES = 64 * 1024
+_REDACTED_IN_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
+
+Place = tuple[int, int]
+"""A segment and an offset in it."""
 
 
 class JournalReader:
@@ -35,6 +55,8 @@ class JournalReader:
     it has given already.  History may go on differently from there where the disk lost some of it: a commit that begins
     before `next_seq` and ends behind it is given whole.  With `on_rewind`, that is called with the first number that is
     repeated instead, and everything from there on is given again.
+
+    What is known of `redactions` beforehand is applied even where the bytes have not been replaced yet.
     """
 
     def __init__(
@@ -43,8 +65,14 @@ class JournalReader:
         start: Position | None = None,
         trusted: Callable[[Extent], Position | None] | None = None,
         on_rewind: Callable[[int], None] | None = None,
+        redactions: Iterable[Redaction] = (),
+        *,
+        looks_ahead: bool = True,
     ) -> None:
         self._folder = folder
+        self._redactions = {(each.segment, each.offset): each for each in redactions}
+        self._looks_ahead = looks_ahead
+        self._seen_ahead: dict[int, dict[Place, Redaction]] = {}
         self._disk = folder.disk
         self._on_rewind = on_rewind
         self._trusted = trusted
@@ -75,6 +103,7 @@ class JournalReader:
         at = self.position
         first = 1 if at is None else at.segment
         self._tails = []
+        self._seen_ahead = {}
         self.segments = [number for number in self._folder.segment_numbers() if number >= first]
         if at is not None and self._has_nothing_new(at):
             return
@@ -238,13 +267,57 @@ class JournalReader:
             reached = position.offset
             for line in walk(data, position):
                 self.position = position = position.after(line)
-                yield line
+                yield self._patched(line) if self._redactions else line
             if position.offset > reached:
                 size = CHUNK_BYTES
+            elif (redacted := self._redacted(data, position)) is not None:
+                self.position = position = position.after(redacted)
+                yield redacted
             elif b"\n" in data or len(data) < size:
                 return
             else:
                 size *= 4
+
+    # -- redacted commits ----------------------------------------------------------------------------------------
+
+    def _patched(self, line: CommitLine) -> CommitLine:
+        redaction = self._redactions.get((line.segment, line.offset))
+        if redaction is None or redaction.hash != line.hash:
+            return line
+        start = line.end - 1 - line.offset - HASH_TAIL_BYTES - len(line.events)
+        return replace(line, events=patched(line.events, redaction.patches, start))
+
+    def _redacted(self, data: bytes, at: Position) -> CommitLine | None:
+        """The commit at `at`, if the line with which `data` begins is a redacted one."""
+        end = data.find(b"\n")
+        line = self._restored(data[:end], at.hash, at.journal, at.segment, at.offset) if end >= 0 else None
+        return line if line is not None and line.first == at.next_seq and line.count >= 1 else None
+
+    def _restored(self, text: bytes, before: str, journal: str, segment: int, offset: int) -> CommitLine | None:
+        if not self._looks_ahead or not looks_like_commit(text):
+            return None
+        if segment not in self._seen_ahead:
+            self._seen_ahead[segment] = self._look_ahead(segment)
+        redaction = self._seen_ahead[segment].get((segment, offset))
+        return None if redaction is None else decode_redacted(text, redaction, before, journal)
+
+    def _look_ahead(self, segment: int) -> dict[Place, Redaction]:
+        """Rule 4: what is declared from the beginning of a segment on, the last declaration of each commit."""
+        header = self.header(segment)
+        reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
+        found: dict[Place, Redaction] = {}
+        for line in reader.commits():
+            if _REDACTED_IN_BYTES not in line.events:
+                continue
+            try:
+                blocks = decode_events(line.events, line.count)
+                events = events_of(blocks, line.first, line.time_us, line.writer, line.session)
+            except CodecError:
+                continue
+            found.update({(each.segment, each.offset): each for each in redactions_in(events)})
+        return found
+
+    # -- damage --------------------------------------------------------------------------------------------------
 
     def _read_behind_damage(self, extent: Extent, descriptor: int, at: Position, end: int) -> Iterator[CommitLine]:
         """Rules 2 and 3: the bytes from `at` to `end` do not continue the chain."""
@@ -260,7 +333,7 @@ class JournalReader:
                 self._tails.append(damage)
             return
         hole = at
-        for line in islands(data, at, at.next_seq):
+        for line in islands(data, at, at.next_seq, self._restored):
             if line.offset > hole.offset:
                 self._mark_hole(hole, extent, line.offset, data[hole.offset - at.offset :], line.first - 1)
             hole = self.position = hole.after(line)

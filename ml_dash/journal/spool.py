@@ -26,7 +26,7 @@ import orjson
 
 from ..clock import now_ns
 from ..errors import ExperimentError, LockError, StorageError
-from ..rows import Shape, event_row, seal, stream_row
+from ..facts.rows import Shape, event_row, seal, stream_row
 from .alarm import Alarm
 from .chain import Position
 from .folder import JournalFolder
@@ -333,13 +333,16 @@ class Spool:
         self.cursor.seek(counter, self._chain())
 
     def forget(self, durable_counter: int) -> None:
-        """Rule 2: removes the files whose every event is durable, and frees what the others occupy in this process."""
+        """Rule 2: removes the files whose every event is durable."""
         while self._oldest is not self.cursor.file:
             following = self._oldest.following
             if following is None or following.first > durable_counter + 1:
                 break
             done, self._oldest = self._oldest, following
             self._files.discard(done)
+
+    def give_back(self) -> None:
+        """Frees what the files that take no further row occupy in this process."""
         for file in self._chain():
             if file.is_linked:
                 file.give_back()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..rows import Row, length_of_events, parse_rows
+from ..facts.rows import Row, length_of_events, parse_rows
 from .spool_file import SpoolFile
 
 
@@ -13,7 +13,7 @@ class SpoolCursor:
 
     def __init__(self, first: SpoolFile) -> None:
         self.file = first
-        self._offset, self._counter = first.mark
+        self._offset, self._counter = first.start, first.first
         self.taken_bytes = 0
 
     @property

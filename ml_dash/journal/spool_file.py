@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..rows import count_events
+from ..facts.rows import count_events
 from .disk import Disk, Map
 
 FAULT_BYTES = 64 * 1024
@@ -78,7 +78,7 @@ class SpoolFile:
         assert self._map is not None
         self.first = first
         self.start = len(header)
-        self.mark = (self.start, first)
+        self.mark = (self.start + len(definitions), first)
         self._map.write(header + definitions)
 
     def add(self, row: bytes) -> bool:
@@ -137,9 +137,6 @@ class SpoolFile:
             length = min(FAULT_BYTES, self.size - self._faulted)
             self._disk.fault_in(self._map, self._faulted, length)
             self._faulted += length
-
-    def fault_in_more(self, length: int) -> None:
-        self.fault_in(self._faulted + length)
 
     def give_back(self) -> None:
         """Frees what a shut file occupies in this process; it can still be read, unless memory is all it has."""

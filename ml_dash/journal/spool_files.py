@@ -27,7 +27,9 @@ from .spool_file import FAULT_BYTES, SpoolFile
 SPOOL_NAME = "ml-dash-spool"
 SPOOL_VERSION = 1
 FIRST_FILE_BYTES = 1024 * 1024
-FILE_BYTES = 4 * 1024 * 1024
+FILE_BYTES = 1024 * 1024
+SPARES_MAX = 8
+"""So many files may be ready for a training that records without a pause."""
 HEADER_BYTES_MAX = 1024
 
 _Filled = TypeVar("_Filled")
@@ -76,12 +78,17 @@ class SpoolFiles:
         self._spares.append(self._new_file(FILE_BYTES))
 
     def prepare(self, open_file: SpoolFile, bytes_ahead: int) -> None:
-        """Makes ready what the next `bytes_ahead` bytes of rows need, so that no recording call waits for it."""
+        """Makes ready what the next `bytes_ahead` bytes of rows need, so that no recording call waits for it.
+
+        A call that has to make a file itself waits for the interpreter's lock after each of six system calls.
+        """
         open_file.fault_in(open_file.end + bytes_ahead)
-        if not self._spares and open_file.size - open_file.end < max(open_file.size // 2, 2 * bytes_ahead):
+        room = open_file.size - open_file.end
+        while len(self._spares) < SPARES_MAX and room + len(self._spares) * FILE_BYTES < FILE_BYTES // 2 + bytes_ahead:
             self.make_spare()
-        for spare in self._spares:
-            spare.fault_in_more(bytes_ahead)
+        for spare in self._spares.copy():
+            spare.fault_in(max(FAULT_BYTES, bytes_ahead - room))
+            room += spare.size
 
     def discard(self, file: SpoolFile) -> None:
         """Ends a file whose events nobody needs.  The first one keeps its name and its lock."""
@@ -117,7 +124,7 @@ class SpoolFiles:
 
     def _spare(self, size: int) -> SpoolFile | None:
         try:
-            spare = self._spares.pop()
+            spare = self._spares.pop(0)
         except IndexError:
             return None
         if spare.size >= size:

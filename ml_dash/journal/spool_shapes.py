@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from ..rows import Shape, definition_row, seal
+from ..facts.rows import Shape, definition_row, seal
 
 SHAPES_MAX = 1024
 DEFINITION_BYTES_MAX = 2048

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..codec import CodecError, decode_events
+from ..facts.codec import CodecError, decode_events
 from .damage import Damage, DamageKind
 from .folder import JournalFolder
 from .format import GENESIS_HASH, CommitLine

@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ..errors import ExperimentError, MlDashError, StorageError
-from ..events import WRITER_JOINED
+from ..facts.events import WRITER_JOINED
 from ..ids import new_id
 from .alarm import Alarm
 from .appender import Appender

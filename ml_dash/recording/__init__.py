@@ -1,1 +1,10 @@
-"""What users record with, and what is recorded for them."""
+"""Rooms behind `params.py`, `logs.py`, `metrics.py`, `files.py` and `tracks.py`.
+
+param_forms                                anything that holds parameters → flat dotted keys
+log_handler output_capture output_streams output_lines    what a program says
+metric_buffers aggregations metric_reports timestamps     points that wait, and their statistics
+system_metrics                             figures of the machine, as metrics
+file_*                                     names, kinds, media, saving and finding of files
+track_formats                              rows of a track as files of other programs
+extras                                     optional libraries, named when they are missing
+"""

@@ -1,6 +1,6 @@
 """`ml_dash.correct`: a wrong value is made right by an event that names it, and nothing is rewritten.
 
-What may be corrected, and what the correction then does, is in `ml_dash/corrections.py`.
+What may be corrected, and what the correction then does, is in `ml_dash/state/corrections.py`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..corrections import CORRECTABLE, correctable_members
 from ..errors import ConfigurationError
-from ..events import LOG_WRITTEN, OUTPUT_WRITTEN, PARAMS_SET, TRACK_APPENDED, VALUE_CORRECTED, Event
+from ..facts.events import LOG_WRITTEN, OUTPUT_WRITTEN, PARAMS_SET, TRACK_APPENDED, VALUE_CORRECTED, Event
+from ..facts.value_forms import describe
 from ..history import Root
-from ..listing import folder_of, root_of
 from ..logs import LogLevel
 from ..prefix import parse_prefix
+from ..reading.listing import folder_of, root_of
 from ..run import nearest
-from ..value_forms import describe
+from ..state.corrections import CORRECTABLE, correctable_members
 from .remarks import event_at, record_remark, who
 
 

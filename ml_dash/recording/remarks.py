@@ -11,9 +11,10 @@ import os
 from typing import Any
 
 from ..clock import now_us
-from ..codec import encode_events, events_of
 from ..errors import ConfigurationError, StorageError
-from ..events import Event
+from ..facts.codec import encode_events, events_of
+from ..facts.events import Event
+from ..facts.rows import event_row, parse_rows, seal, time_of
 from ..ids import new_id
 from ..journal.appender import Appender
 from ..journal.batch import Batch
@@ -21,9 +22,8 @@ from ..journal.checkpoint import Trust
 from ..journal.drain import drain
 from ..journal.folder import JournalFolder
 from ..journal.leftovers import dead_writers, try_drain
-from ..points import reading
-from ..replay import committed
-from ..rows import event_row, parse_rows, seal, time_of
+from ..reading.points import reading
+from ..reading.replay import committed
 
 
 def who() -> str:

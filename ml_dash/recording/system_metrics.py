@@ -29,10 +29,10 @@ from math import isfinite
 from typing import Any
 
 from ..errors import ConfigurationError, ExperimentError, MissingExtraError
-from ..events import METRIC_LOGGED
-from ..extras import optional
-from ..lifecycle import warn
-from ..recorder import Recorder
+from ..facts.events import METRIC_LOGGED
+from ..opening.lifecycle import warn
+from ..opening.recorder import Recorder
+from .extras import optional
 
 INTERVAL_S = 10.0
 INTERVAL_S_MIN = 0.1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-from ml_dash.run_view import Run
+from ml_dash.reading.run_view import Run
 
 from .conftest import COMMAND
 

@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ml_dash.codec import decode_events, events_of
+from ml_dash.facts.codec import decode_events, events_of
+from ml_dash.facts.values import to_plain
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.survey import survey
-from ml_dash.plain_state import to_plain_state
-from ml_dash.replay import Replay
-from ml_dash.values import to_plain
+from ml_dash.reading.replay import Replay
+from ml_dash.state.plain_state import to_plain_state
 
 
 def expectation(experiment: Path) -> dict[str, Any]:

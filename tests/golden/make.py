@@ -17,10 +17,10 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-import ml_dash.environment
-import ml_dash.session
+import ml_dash.opening.environment
+import ml_dash.opening.session
 from ml_dash import Experiment
-from ml_dash.events import STREAM_TYPES
+from ml_dash.facts.events import STREAM_TYPES
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import FORMAT_VERSION
@@ -62,8 +62,8 @@ KILLED = """
 from tests.golden.make import anonymous
 anonymous()
 import sys, time
-import ml_dash.environment
-import ml_dash.session
+import ml_dash.opening.environment
+import ml_dash.opening.session
 from ml_dash import Experiment
 from ml_dash.events import STREAM_TYPES
 experiment = Experiment(prefix=sys.argv[2], dash_root=sys.argv[1])
@@ -82,7 +82,7 @@ def anonymous() -> None:
     """Nothing of the machine that makes them is in a golden journal."""
     process = {"host": "node1", "pid": 4711, "rank": None}
     environment = {"python": "3.11.7", "argv": ["train.py"], "git": None}
-    for module in (ml_dash.environment, ml_dash.session):
+    for module in (ml_dash.opening.environment, ml_dash.opening.session):
         for name, answer in (("describe_process", process), ("capture", environment)):
             if hasattr(module, name):
                 setattr(module, name, lambda *_, answer=answer: dict(answer))

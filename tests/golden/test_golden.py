@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_dash.errors import JournalCorruptError
-from ml_dash.events import EVENT_TYPES
+from ml_dash.facts.events import EVENT_TYPES
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import FORMAT_VERSION
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from ml_dash.codec import decode_events
+from ml_dash.facts.codec import decode_events
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.batch import Batch
 from ml_dash.journal.damage import Damage, DamageKind

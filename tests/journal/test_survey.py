@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash.columns import check_column, decode_column, encode_column
+from ml_dash.facts.columns import check_column, decode_column, encode_column
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.batch import Batch
 from ml_dash.journal.damage import DamageKind

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows
+from ml_dash.state.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows
 
 NUMBERS = st.integers(-3, 12) | st.floats(-3, 12, width=16) | st.sampled_from([nan, inf, -inf, 10**400])
 STEPS = NUMBERS | st.none() | st.booleans() | st.just("5")

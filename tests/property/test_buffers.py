@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.aggregations import AGGREGATIONS, Accumulator, summary_fields
+from ml_dash.recording.aggregations import AGGREGATIONS, Accumulator, summary_fields
 
 # Beyond this the sum of squares leaves the range of a double, and rounding decides who says infinity first.
 numbers = st.floats(-1e150, 1e150, allow_nan=False) | st.integers(-(10**9), 10**9) | st.floats(-1, 1, width=32)

@@ -12,10 +12,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.codec import CodecError, decode_events, encode_events, events_of
-from ml_dash.columns import check_column, decode_column, encode_column, encode_integers, last_value
-from ml_dash.events import COLUMNAR_TYPES
-from ml_dash.rows import Shape, define, definition_row, event_row, parse_rows, seal, stream_row, valid_length
+from ml_dash.facts.codec import CodecError, decode_events, encode_events, events_of
+from ml_dash.facts.columns import check_column, decode_column, encode_column, encode_integers, last_value
+from ml_dash.facts.events import COLUMNAR_TYPES
+from ml_dash.facts.rows import Shape, define, definition_row, event_row, parse_rows, seal, stream_row, valid_length
 
 from ..sameness import same
 from .value_strategies import EXACT, JSON, TEXTS

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from ml_dash import Experiment
 from ml_dash.errors import ConfigurationError, UnknownFileError
-from ml_dash.file_paths import below, clean_folder, local_names, matching, name_of, split_target
+from ml_dash.recording.file_paths import below, clean_folder, local_names, matching, name_of, split_target
 
 PARTS = st.text(min_size=1, max_size=8).filter(lambda part: part not in (".", "..") and not set(part) & set("/\\\0"))
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)

@@ -8,18 +8,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.events import PARAMS_SET, Event
-from ml_dash.state import (
-    EMPTY,
-    Fold,
-    State,
-    apply,
-    blocks_before,
-    fold,
-    fold_commit,
-    from_plain_state,
-    to_plain_state,
-)
+from ml_dash.facts.events import PARAMS_SET, Event
+from ml_dash.state import EMPTY, Fold, State, apply, blocks_before, fold, fold_commit, from_plain_state, to_plain_state
 
 from ..histories import Commit, events_in, histories, keys, values
 

@@ -12,13 +12,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_dash.attempts import STEP_FIELDS, step_of
-from ml_dash.column_exports import to_arrow, to_numpy
-from ml_dash.events import LOG_WRITTEN, METRIC_LOGGED, Event
+from ml_dash.facts.events import LOG_WRITTEN, METRIC_LOGGED, Event
 from ml_dash.history import events, load
-from ml_dash.points import log_rows, metric_columns, metric_rows, track_rows
+from ml_dash.reading.column_exports import to_arrow, to_numpy
+from ml_dash.reading.points import log_rows, metric_columns, metric_rows, track_rows
+from ml_dash.reading.typed_columns import TypedColumn
 from ml_dash.state import State, fold
-from ml_dash.typed_columns import TypedColumn
+from ml_dash.state.attempts import STEP_FIELDS, step_of
 
 from ..histories import (
     SESSIONS,

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_dash.codec import events_of
+from ml_dash.facts.codec import events_of
 from ml_dash.journal.checkpoint import Trust, save_state
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
-from ml_dash.replay import Replay
+from ml_dash.reading.replay import Replay
 from ml_dash.state import EMPTY, fold
 
 from ..histories import Recorded, runs, singles

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.number_bytes import decode_base64, widen
+from ml_dash.facts.number_bytes import decode_base64, widen
 
 LENGTHS = st.integers(12_200, 12_400)
 SEEDS = st.integers(0, 2**32 - 1)

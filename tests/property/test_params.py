@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_dash import Experiment
-from ml_dash.param_forms import flatten, unflatten
-from ml_dash.parameters import Parameters
+from ml_dash.recording.param_forms import flatten, unflatten
+from ml_dash.state.parameters import Parameters
 
 # Few and short, so that keys meet, contain each other, and are empty.
 parts = st.sampled_from(["a", "b", "c", "", "a b"])

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ml_dash.events import METRIC_LOGGED
+from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_files
 from ml_dash.journal.alarm import Alarm
 from ml_dash.journal.drain import read_spool

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_dash import Experiment
-from ml_dash.track_formats import entries_of, to_jsonl
+from ml_dash.recording.track_formats import entries_of, to_jsonl
 
 TOPICS = ["a/b", "a_b", "arm"]
 TIMES = st.sampled_from([0, 1, 1.0, 2.5, 3, -2.0, 1e9])

@@ -14,7 +14,7 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml_dash.values import from_plain, to_plain
+from ml_dash.facts.values import from_plain, to_plain
 
 from ..sameness import same
 from .value_strategies import EXACT, EXACT_LEAVES, JSON, TEXTS, wrapped

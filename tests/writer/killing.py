@@ -22,7 +22,7 @@ from random import Random
 
 import filelock  # noqa: F401  loaded here once, and not by each child in the few milliseconds that it has
 
-from ml_dash.events import METRIC_LOGGED
+from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_files
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.writer import Writer

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ml_dash.clock import monotonic_s, sleep_s
-from ml_dash.codec import decode_events, events_of
-from ml_dash.events import METRIC_LOGGED, Event
+from ml_dash.facts.codec import decode_events, events_of
+from ml_dash.facts.events import METRIC_LOGGED, Event
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer

@@ -342,6 +342,14 @@ def test_a_living_writer_that_was_taken_for_dead_doubles_nothing(folder: Journal
     assert points(read(folder), "loss") == list(range(11))
 
 
+def test_who_asks_a_committer_that_has_finished_is_answered(folder: JournalFolder) -> None:
+    """A signal handler that closes comes between another close and its question."""
+    writer = Writer(folder)
+    log(writer, "loss", 1)
+    writer.close()
+    assert writer._committer.flush() == 1
+
+
 def test_a_finalizer_in_the_committers_own_thread_cannot_wait_for_itself(folder: JournalFolder) -> None:
     writer = Writer(folder, commit_interval_s=NEVER_S)
     raised: list[Exception] = []

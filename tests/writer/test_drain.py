@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ml_dash.codec import decode_events, events_of
 from ml_dash.errors import JournalCorruptError, StorageError
-from ml_dash.events import RUN_FAILED
+from ml_dash.facts.codec import decode_events, events_of
+from ml_dash.facts.events import RUN_FAILED
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
 from ml_dash.journal.drain import drain, find_dead, has_dead, is_alive

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.errors import ExperimentError
-from ml_dash.events import METRIC_LOGGED, RUN_COMPLETED, RUN_FAILED, WRITER_JOINED, Event
+from ml_dash.facts.events import METRIC_LOGGED, RUN_COMPLETED, RUN_FAILED, WRITER_JOINED, Event
 from ml_dash.journal.drain import is_alive
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.writer import Writer

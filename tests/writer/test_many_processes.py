@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.clock import monotonic_s, sleep_s
-from ml_dash.events import METRIC_LOGGED
+from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal.folder import JournalFolder
 
 from .support import ROOT, reopen

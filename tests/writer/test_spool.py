@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ml_dash.errors import ExperimentError, StorageError
-from ml_dash.events import METRIC_LOGGED
+from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_shapes
 from ml_dash.journal.alarm import Alarm
 from ml_dash.journal.drain import is_alive, read_spool
@@ -294,7 +294,7 @@ def test_removing_a_spool_removes_every_file_of_it(folder: JournalFolder) -> Non
     with open_spool(folder) as spool:
         spool.append_stream(stream(), {"i": 1})
         spool.prepare(1 << 30)
-        assert len(list(Path(folder.spool_folder).iterdir())) == 2
+        assert len(list(Path(folder.spool_folder).iterdir())) > 2
         spool.remove()
         assert list(Path(folder.spool_folder).iterdir()) == []
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_dash.errors import ExperimentError, MlDashError, StorageError
-from ml_dash.events import METRIC_LOGGED, WRITER_JOINED
+from ml_dash.facts.events import METRIC_LOGGED, WRITER_JOINED
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer

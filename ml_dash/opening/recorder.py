@@ -1,0 +1,109 @@
+"""The one thing that params, logs, metrics, tracks and files know of their experiment: where to record and to read.
+
+1. Recording on an experiment that is not open raises ExperimentError, also through a builder that was kept: nothing is
+   ever accepted and then lost.
+2. Builders outlive sessions: they ask for the writer at each call, so they go on when the experiment is opened again.
+3. Reading sees what this process has just recorded, and goes on after the experiment is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from ..errors import ExperimentError
+
+if TYPE_CHECKING:
+    from ..journal.folder import JournalFolder
+    from ..journal.writer import Writer
+    from ..reading.replay import Replay
+
+
+def not_started() -> ExperimentError:
+    """What every call raises that needs an open experiment."""
+    return ExperimentError(
+        "the experiment is not started, so nothing can be recorded. Open it with `with experiment.run:`, or call "
+        "`experiment.run.start()` first and `experiment.run.complete()` at the end"
+    )
+
+
+class Recorder:
+    """Belongs to one Experiment; it opens and closes it, components only use it.
+
+    `console` says whether log lines are printed, `disabled` that nothing is recorded.  Where a metric logs a point a
+    call less counts: `open_writer` is what `writer()` gives, or None, `of_thread.timestamp` what `set_last_timestamp`
+    sets.
+    """
+
+    def __init__(self, *, console: bool = True, disabled: bool = False) -> None:
+        self.console = console
+        self.disabled = disabled
+        self._folder: JournalFolder | None = None
+        self.open_writer: Writer | None = None
+        self._replay: Replay | None = None
+        self._replay_process = 0
+        self.of_thread = threading.local()
+
+    # -- what components use -------------------------------------------------------------------------------------
+
+    def writer(self) -> Writer:
+        """The open writer.  Raises ExperimentError before the start and after the end."""
+        writer = self.open_writer
+        if writer is None:
+            raise not_started()
+        return writer
+
+    @property
+    def folder(self) -> JournalFolder:
+        """The journal, from the first start on.  Raises ExperimentError before."""
+        if self._folder is None:
+            raise not_started()
+        return self._folder
+
+    def replay(self) -> Replay:
+        """The replay of this journal; its `refresh()` then includes everything recorded so far by this process.
+
+        Raises ExperimentError before the first start, StorageError or LockError where the journal cannot be written.
+        """
+        folder, writer = self.folder, self.open_writer
+        if writer is not None:
+            writer.commit()
+        process = os.getpid()
+        if self._replay is None or self._replay_process != process:
+            from ..reading.replay import Replay
+
+            # A forked child must not go on with one that a thread of its parent may have been working on.
+            self._replay, self._replay_process = Replay(folder), process
+        return self._replay
+
+    def last_timestamp(self) -> float | None:
+        """What `_ts=-1` stands for: the last `_ts` that this thread recorded in any metric or track of it."""
+        return getattr(self.of_thread, "timestamp", None)
+
+    def set_last_timestamp(self, value: float) -> None:
+        self.of_thread.timestamp = value
+
+    # -- what the experiment uses --------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self.open_writer is not None
+
+    def open(self, folder: JournalFolder, writer: Writer) -> None:
+        if folder != self._folder:
+            self._folder, self._replay = folder, None
+        self.open_writer = writer
+
+    def close(self) -> Writer:
+        """Nothing is recorded from here on.  Gives the writer, which is the caller's to end."""
+        writer, self.open_writer = self.writer(), None
+        return writer
+
+    @property
+    def was_opened(self) -> bool:
+        return self._folder is not None
+
+    def forget(self) -> None:
+        """The experiment, which is not open, has been given another prefix."""
+        self._folder = self._replay = None

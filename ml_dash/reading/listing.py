@@ -1,0 +1,223 @@
+"""Which experiments there are below a dash root, and what there is to know of each at a glance.
+
+An experiment is a folder with a `_journal`; the path to it from the root is its prefix.  Experiments may stand inside
+each other.  One that cannot be read is listed with the reason, and hides no other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import takewhile
+from pathlib import Path
+
+from ..clock import to_datetime
+from ..errors import ConfigurationError, MlDashError, NotFoundError, StorageError
+from ..journal.damage import Damage
+from ..journal.folder import FILES, JOURNAL, JournalFolder
+from ..opening.place import DEFAULT_ROOT, find_place
+from ..prefix import Prefix, parse_prefix
+from ..state import Status
+from .replay import Replay
+
+NEAREST_MAX = 3
+PARTS_MIN = 2
+_WILD = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An experiment at a glance.
+
+    `seq` is the number of its last event, `sessions` how often it was opened, `started` when it was opened last,
+    `created` and `updated` when its first and its last event were recorded; times are UTC.  `damage` is what does not
+    replay.  Where nothing can be read `error` says why, and `status` is None.
+    """
+
+    prefix: str
+    status: Status | None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    bindrs: tuple[str, ...] = ()
+    seq: int = 0
+    sessions: int = 0
+    created: datetime | None = None
+    started: datetime | None = None
+    updated: datetime | None = None
+    damage: tuple[Damage, ...] = ()
+    error: str | None = None
+
+
+def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -> Path:
+    """The folder to look in, absolute.
+
+    Raises ConfigurationError for a `dash_url`, NotFoundError where the folder does not exist, StorageError where it is
+    none.
+    """
+    if dash_url is not None:
+        raise ConfigurationError(
+            f"dash_url={dash_url!r:.200}: experiments on a server cannot be read back from here yet, only those in a "
+            "folder. Leave dash_url out and give dash_root the folder that they were recorded to"
+        )
+    root = find_place(DEFAULT_ROOT if dash_root is None else dash_root, None).root
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise StorageError(f"dash_root {str(root)!r} is a file: expected the folder that experiments were recorded to")
+    raise NotFoundError(
+        f"dash_root {str(root)!r} does not exist. Give dash_root, or the environment variable ML_DASH_ROOT, the folder "
+        "that experiments were recorded to; without either it is '.dash' in the folder where Python was started"
+    )
+
+
+def folder_of(prefix: Prefix, root: Path) -> JournalFolder:
+    """The journal of an experiment.  Raises NotFoundError, which gives the nearest names, where there is none."""
+    folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
+    if folder.exists():
+        return folder
+    known = sorted("/".join(parts) for parts, _ in _walk(root, ()))
+    below = [each for each in known if each.startswith(f"{prefix.text}/")]
+    nearest = get_close_matches(prefix.text, known, NEAREST_MAX)
+    if below:
+        hint = f"It is a folder that holds experiments: {', '.join(map(repr, below[:NEAREST_MAX]))}"
+    elif nearest:
+        hint = f"The nearest names are {', '.join(map(repr, nearest))}"
+    elif known:
+        hint = "None has a similar name; `ml-dash list` shows what there is"
+    else:
+        hint = "There is none at all; is it another dash_root?"
+    raise NotFoundError(f"no experiment {prefix.text!r} below {str(root)!r}. {hint}")
+
+
+def list_experiments(
+    root: Path, pattern: str, status: Status | str | None, tags: Iterable[str] | str | None
+) -> list[Summary]:
+    """What `ml_dash.experiments` gives, of the experiments below `root`."""
+    wanted = Pattern.parse(pattern)
+    wanted_status = _status(status)
+    wanted_tags = {tags} if isinstance(tags, str) else set(tags or ())
+    found = [_summary(parts, root, error) for parts, error in _walk(root, wanted.fixed) if wanted.matches(parts)]
+    chosen = [
+        summary
+        for summary in found
+        if (wanted_status is None or summary.status == wanted_status) and wanted_tags <= set(summary.tags)
+    ]
+    chosen.sort(key=lambda summary: summary.prefix)
+    chosen.sort(key=lambda summary: (summary.started is not None, summary.started or summary.created), reverse=True)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A glob over prefixes.  `*`, `?` and `[…]` stand for characters of one part, `**` for any number of parts.
+
+    A pattern without any of them, or of one part, names a folder: it matches all that stands in it, at any depth.
+    """
+
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: object) -> Pattern:
+        """Raises ConfigurationError where it is no pattern."""
+        if not isinstance(text, str):
+            raise ConfigurationError(
+                f"pattern {text!r:.200} is a {type(text).__name__}: expected a str, for example 'alice/**'"
+            )
+        parts = tuple(part for part in text.split("/") if part)
+        if not parts or any(part in (".", "..") for part in parts):
+            raise ConfigurationError(
+                f"pattern {text!r:.200} matches nothing: expected a glob over prefixes, such as 'alice/**'"
+            )
+        is_folder = len(parts) == 1 or not any(wild in part for part in parts for wild in _WILD)
+        return cls((*parts, "**") if is_folder else parts)
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The parts it begins with that match only themselves."""
+        return tuple(takewhile(lambda part: not any(wild in part for wild in _WILD), self.parts))
+
+    def matches(self, parts: tuple[str, ...]) -> bool:
+        return _matches(self.parts, parts)
+
+
+def _matches(pattern: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(pattern[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(pattern[1:], parts[1:])
+
+
+def _walk(folder: Path, below: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str | None]]:
+    """The parts of each prefix below a folder of the root, and why its folder cannot be looked into, if so."""
+    waiting = [below]
+    seen: set[tuple[int, int]] = set()
+    while waiting:
+        parts = waiting.pop()
+        path = folder.joinpath(*parts)
+        try:
+            found = path.stat()
+            # A link may lead back to a folder above it.
+            if (found.st_dev, found.st_ino) in seen:
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in entries if entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            reason = f"{path} cannot be read: {error.strerror}"
+            if not parts:
+                raise StorageError(f"{reason}. Expected a folder that this user may read") from error
+            yield parts, reason
+            continue
+        if JOURNAL in names and len(parts) >= PARTS_MIN:
+            yield parts, None
+        waiting += [(*parts, name) for name in names if name not in (JOURNAL, FILES)]
+
+
+def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summary:
+    text = "/".join(parts)
+    if unreadable is not None:
+        return Summary(text, None, error=unreadable)
+    try:
+        prefix = parse_prefix(text)
+        replay = Replay(JournalFolder(root.joinpath(*parts)))
+        state = replay.refresh()
+    except (MlDashError, OSError) as error:
+        return Summary(text, None, error=str(error))
+    damage = tuple(replay.damage)
+    if not state.seq and damage:
+        worst = damage[0]
+        reason = f"nothing of its journal replays: expected {worst.expected}, found {worst.found}"
+        return Summary(text, None, damage=damage, error=reason)
+    return Summary(
+        prefix.text,
+        state.status,
+        state.description,
+        state.tags,
+        state.bindrs,
+        state.seq,
+        len(state.sessions),
+        _moment(state.created_us),
+        _moment(max((session.started_us for session in state.sessions.values()), default=None)),
+        _moment(state.time_us),
+        damage,
+    )
+
+
+def _moment(time_us: int | None) -> datetime | None:
+    return None if time_us is None else to_datetime(time_us)
+
+
+def _status(status: Status | str | None) -> Status | None:
+    if status is None:
+        return None
+    name = status.upper() if isinstance(status, str) else status
+    if name not in Status.__members__:
+        raise ConfigurationError(f"status {status!r:.100} does not exist: expected one of {', '.join(Status)}")
+    return Status(name)

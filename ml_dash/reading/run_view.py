@@ -1,0 +1,131 @@
+"""What an experiment was at one moment, to look at: the answer of `ml_dash.load`.  Nothing here can change it.
+
+State is there at once.  Points, track rows and log lines are read from the journal when they are asked for, up to the
+event that the view was loaded at: what is recorded afterwards does not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime
+from typing import Any
+
+from ..clock import to_datetime
+from ..journal.damage import Damage
+from ..journal.folder import JournalFolder
+from ..prefix import Prefix
+from ..state import FileState, FrozenDict, Session, State, Status
+from .stream_views import LogView, MetricView, TrackView
+
+
+class Run:
+    """An experiment as it was after event `seq`.
+
+    `damage` is what of its journal does not replay, `state` all that the journal's events say, as frozen dataclasses.
+    """
+
+    __slots__ = ("_damage", "_folder", "_prefix", "_state")
+
+    def __init__(self, prefix: Prefix, folder: JournalFolder, state: State, damage: Sequence[Damage]) -> None:
+        self._prefix = prefix
+        self._folder = folder
+        self._state = state
+        self._damage = tuple(damage)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.prefix!r} {self.status} at event {self.seq}>"
+
+    @property
+    def prefix(self) -> str:
+        return self._prefix.text
+
+    @property
+    def owner(self) -> str:
+        return self._prefix.owner
+
+    @property
+    def project(self) -> str:
+        return self._prefix.project
+
+    @property
+    def name(self) -> str:
+        return self._prefix.name
+
+    @property
+    def seq(self) -> int:
+        """The last event that this view includes; 0 where there is none."""
+        return self._state.seq
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        return self._damage
+
+    @property
+    def status(self) -> Status:
+        """Equal to its name as a string: "RUNNING", "COMPLETED", "FAILED" or "CANCELLED"."""
+        return self._state.status
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Flat, under dotted keys."""
+        return FrozenDict(deepcopy(dict(self._state.params)))
+
+    @property
+    def description(self) -> str | None:
+        return self._state.description
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self._state.tags
+
+    @property
+    def bindrs(self) -> tuple[str, ...]:
+        return self._state.bindrs
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        return deepcopy(self._state.metadata)
+
+    @property
+    def created(self) -> datetime | None:
+        """When the first event was recorded, UTC."""
+        return None if self._state.created_us is None else to_datetime(self._state.created_us)
+
+    @property
+    def updated(self) -> datetime | None:
+        """When the last event was recorded, UTC."""
+        return None if self._state.time_us is None else to_datetime(self._state.time_us)
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Each open…close of a process, oldest first."""
+        return tuple(self._state.sessions.values())
+
+    @property
+    def files(self) -> tuple[FileState, ...]:
+        """The newest version of each file that is not deleted, by path."""
+        newest: dict[tuple[str, str], FileState] = {}
+        for file in self._state.files.values():
+            known = newest.get((file.path, file.filename))
+            if known is None or file.seq > known.seq:
+                newest[file.path, file.filename] = file
+        return tuple(file for _, file in sorted(newest.items()) if file.deleted_us is None)
+
+    @property
+    def logs(self) -> LogView:
+        return LogView(self._folder, self._state)
+
+    @property
+    def metrics(self) -> Mapping[str | None, MetricView]:
+        """By name; the unnamed metric stands under None."""
+        return FrozenDict({name: MetricView(self._folder, self._state, name) for name in self._state.metrics})
+
+    @property
+    def tracks(self) -> Mapping[str, TrackView]:
+        """By topic."""
+        return FrozenDict({topic: TrackView(self._folder, self._state, topic) for topic in self._state.tracks})

@@ -1,0 +1,215 @@
+"""The metrics, tracks and log lines of a run that was loaded: looked up in the journal when they are asked for.
+
+Each view shows what there was at the event that the run was loaded at, whatever is recorded meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, overload
+
+from ..journal.folder import JournalFolder
+from ..state import MetricState, State, TrackState
+from ..state.attempts import any_comes_after
+from .column_exports import library, to_arrow, to_numpy, to_pandas, to_polars
+from .point_columns import Columns
+from .points import LogEntry, attempts_of, check_attempts, log_entries, log_rows, metric_columns, track_rows
+from .typed_columns import TypedColumn
+
+if TYPE_CHECKING:
+    import numpy
+    import pandas
+    import polars
+    import pyarrow
+
+
+class MetricView:
+    """One metric.  `len()` counts the points of `columns()`, `count` those of all attempts.
+
+    `attempts="latest"` leaves out points that a later attempt logged again, `"all"` gives every point there is; any
+    other word raises ConfigurationError.
+    """
+
+    __slots__ = ("_folder", "_name", "_state")
+
+    def __init__(self, folder: JournalFolder, state: State, name: str | None) -> None:
+        self._folder = folder
+        self._state = state
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<MetricView {self._name!r}, {self.count} points, fields {', '.join(self.state.fields)}>"
+
+    def __len__(self) -> int:
+        if self.count and any_comes_after(attempts_of(self._state)):
+            return len(self._points("latest"))
+        return self.count
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @property
+    def name(self) -> str | None:
+        return self._name
+
+    @property
+    def state(self) -> MetricState:
+        """Count, last, min, max and sum of each field, over all attempts."""
+        return self._state.metrics[self._name]
+
+    @property
+    def count(self) -> int:
+        """Points of all attempts."""
+        return self.state.count
+
+    @property
+    def description(self) -> str | None:
+        return self.state.description
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.state.tags
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        return deepcopy(self.state.metadata)
+
+    def columns(self, attempts: str = "latest") -> dict[str, list[Any]]:
+        """A list for each field, equally long, in the order of recording; None where a point lacks the field."""
+        return self._points(attempts).to_dict()
+
+    def summary(self, attempts: str = "latest") -> dict[str, dict[str, Any]]:
+        """For each field `count last min max mean min_step max_step`, as `Columns.summary` has them."""
+        return self._points(attempts).summary()
+
+    def to_numpy(self, attempts: str = "latest") -> dict[str, numpy.ndarray]:
+        """An array for each field: float64, int64, bool or object; a float that is missing is NaN.
+
+        Raises MissingExtraError where NumPy is not installed.  `column_exports.py` has the table of types.
+        """
+        library("numpy")
+        return to_numpy(self._points(attempts).fields)
+
+    def to_pandas(self, attempts: str = "latest") -> pandas.DataFrame:
+        """One row a point.  Raises MissingExtraError where pandas is not installed."""
+        library("pandas")
+        return to_pandas(self._points(attempts).fields)
+
+    def to_polars(self, attempts: str = "latest") -> polars.DataFrame:
+        """One row a point.  Raises MissingExtraError where Polars or Arrow is not installed."""
+        library("polars")
+        return to_polars(self._points(attempts).fields)
+
+    def to_arrow(self, attempts: str = "latest") -> pyarrow.Table:
+        """One row a point.  Raises MissingExtraError where Arrow is not installed."""
+        library("pyarrow")
+        return to_arrow(self._points(attempts).fields)
+
+    def _points(self, attempts: str) -> Columns:
+        check_attempts(attempts)
+        points = metric_columns(self._folder, self._name, "all", self._state.seq, corrections=self._state.corrections)
+        return points.latest(attempts_of(self._state)) if attempts == "latest" else points
+
+
+class TrackView:
+    """One topic.  `len()` counts rows: entries of one timestamp are one row."""
+
+    __slots__ = ("_folder", "_state", "_topic")
+
+    def __init__(self, folder: JournalFolder, state: State, topic: str) -> None:
+        self._folder = folder
+        self._state = state
+        self._topic = topic
+
+    def __repr__(self) -> str:
+        return f"<TrackView {self._topic!r}, {self.state.count} entries, fields {', '.join(self.state.fields)}>"
+
+    def __len__(self) -> int:
+        return len(self.rows())
+
+    def __bool__(self) -> bool:
+        return self.state.count > 0
+
+    @property
+    def name(self) -> str:
+        return self._topic
+
+    @property
+    def state(self) -> TrackState:
+        return self._state.tracks[self._topic]
+
+    def rows(self, start: float | None = None, end: float | None = None) -> list[tuple[float, dict[str, Any]]]:
+        """`(timestamp, fields)` with `start <= timestamp <= end`, ascending; timestamps in seconds."""
+        return track_rows(self._folder, self._topic, start, end, self._state.seq, self._state.corrections)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """A list for each field and one for the timestamps, `_ts`, equally long; None where a row lacks the field."""
+        return {key: column.to_list() for key, column in self._typed().items()}
+
+    def to_numpy(self) -> dict[str, numpy.ndarray]:
+        """As `MetricView.to_numpy`."""
+        library("numpy")
+        return to_numpy(self._typed())
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a timestamp.  Raises MissingExtraError where pandas is not installed."""
+        library("pandas")
+        return to_pandas(self._typed())
+
+    def to_polars(self) -> polars.DataFrame:
+        """One row a timestamp.  Raises MissingExtraError where Polars or Arrow is not installed."""
+        library("polars")
+        return to_polars(self._typed())
+
+    def to_arrow(self) -> pyarrow.Table:
+        """One row a timestamp.  Raises MissingExtraError where Arrow is not installed."""
+        library("pyarrow")
+        return to_arrow(self._typed())
+
+    def _typed(self) -> Mapping[str, TypedColumn]:
+        columns = Columns()
+        for timestamp, fields in self.rows():
+            row = {"_ts": timestamp, **fields}
+            columns.append("", 1, {key: [value] for key, value in row.items()}, [len(columns)])
+        columns.complete()
+        return columns.fields
+
+
+class LogView(Sequence[LogEntry]):
+    """The log lines, oldest first.  Iterating reads them one after the other; an index reads them all, once."""
+
+    __slots__ = ("_entries", "_folder", "_state")
+
+    def __init__(self, folder: JournalFolder, state: State) -> None:
+        self._folder = folder
+        self._state = state
+        self._entries: tuple[LogEntry, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<LogView of {len(self)} lines>"
+
+    def __len__(self) -> int:
+        return sum(self._state.log_counts.values())
+
+    def __iter__(self) -> Iterator[LogEntry]:
+        if self._entries is not None:
+            return iter(self._entries)
+        return log_entries(self._folder, self._state.seq, self._state.corrections)
+
+    @overload
+    def __getitem__(self, index: int) -> LogEntry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LogEntry]: ...
+
+    def __getitem__(self, index: int | slice) -> LogEntry | Sequence[LogEntry]:
+        if self._entries is None:
+            self._entries = tuple(self)
+        return self._entries[index]
+
+    def read(
+        self, level: str | None = None, search: str | None = None, start: int = 0, limit: int | None = None
+    ) -> list[LogEntry]:
+        """The lines of that level whose message contains `search` in any case; of those, `limit` from `start` on."""
+        return log_rows(self._folder, level, search, start, limit, self._state.seq, self._state.corrections)

@@ -1,0 +1,373 @@
+"""State = fold(events): a pure function over immutable state.
+
+What other modules rely on:
+
+ 1. Folding in pieces gives the same as folding at once, and folding block by block the same as event by event, in every
+    bit and also in the order of every mapping, at every prefix of history.
+ 2. No event is an error.  A type that this release does not know, and a payload that is not what `spec/events.md`
+    says, are counted in `State.unknown` and change nothing else.
+ 3. What a description gives replaces what was; what it does not give stays.
+ 4. A correction reaches back (`corrections.py`).  A fold is told beforehand of the corrections in what it will fold,
+    and applies each where the event stands that it names; one that then met no such event is counted as unknown.  One
+    that it was not told of changes nothing yet, and `is_stale` says that all is to be folded anew: here rule 1 ends.
+    Of a redaction it is told for the same reason: what was folded before may hold what was taken out.
+
+`session_events.py` has the rules of sessions, `parameters.py` those of parameters, `series.py` those of numbers.
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ..facts.codec import Block
+from ..facts.columns import Column
+from ..facts.events import (
+    EVENT_REDACTED,
+    EXPERIMENT_DESCRIBED,
+    FILE_DELETED,
+    FILE_SAVED,
+    FILE_UPDATED,
+    LOG_WRITTEN,
+    METRIC_DESCRIBED,
+    METRIC_LOGGED,
+    OUTPUT_WRITTEN,
+    PARAMS_SET,
+    RUN_CANCELLED,
+    RUN_COMPLETED,
+    RUN_FAILED,
+    RUN_STARTED,
+    STREAM_TYPES,
+    TRACK_APPENDED,
+    VALUE_CORRECTED,
+    WRITER_JOINED,
+    Event,
+)
+from .corrections import Corrections, correction_of, corrections_in
+from .draft import Draft, given, text
+from .nouns import EMPTY, Correction, FileState, State, TrackState
+from .redactions import redaction_of
+from .series import extend_track
+from .session_events import run_cancelled, run_completed, run_failed, run_started, see_session, writer_joined
+
+UNDECODABLE = "(undecodable)"
+"""Where `State.unknown` counts the events of commits whose bytes this release cannot read at all."""
+
+_LINES = {LOG_WRITTEN: ("level", "log_counts"), OUTPUT_WRITTEN: ("stream", "output_counts")}
+"""Types of which only the values of one field are counted: the field, and where."""
+_REMARKS = (VALUE_CORRECTED, EVENT_REDACTED)
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+
+
+class CommitFacts(Protocol):
+    """What a commit says of all its events."""
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def time_us(self) -> int: ...
+
+    @property
+    def writer(self) -> str: ...
+
+    @property
+    def session(self) -> str: ...
+
+
+def apply(state: State, event: Event) -> State:
+    """The state after one more event."""
+    return fold((event,), state)
+
+
+def fold(events: Iterable[Event], state: State = EMPTY) -> State:
+    """The state after these events, in order, corrections of them included.
+
+    A correction of an event that `state` holds already is listed in `State.corrections` and changes nothing.
+    """
+    events = list(events)
+    redactions = {event.seq for event in events if event.type == EVENT_REDACTED}
+    folding = Fold(state, (each for each in corrections_in(events) if each.corrected > state.seq), redactions)
+    for event in events:
+        folding.add(event)
+    return folding.state()
+
+
+def fold_commit(state: State, blocks: list[Block], line: CommitFacts) -> State:
+    """The state after the events of a commit, or of its beginning (`blocks_before`): as folding each."""
+    folding = Fold(state)
+    folding.add_commit(blocks, line)
+    return folding.state()
+
+
+def blocks_before(blocks: list[Block], count: int) -> list[Block]:
+    """The first `count` events of a commit."""
+    return [kept for block in blocks if (kept := block.before(count)) is not None]
+
+
+class Fold:
+    """Folds what is added, event by event or commit by commit; `state()` gives the state so far at any time.
+
+    `corrections`, and the numbers of `redactions`, are those that it will meet, as far as they are known (rule 4).
+    """
+
+    def __init__(
+        self, state: State = EMPTY, corrections: Iterable[Correction] = (), redactions: Collection[int] = ()
+    ) -> None:
+        self._draft = Draft(state)
+        self._redactions = redactions
+        self._corrections = Corrections(corrections)
+        self.is_stale = False
+        self._newest: tuple[Block, CommitFacts] | None = None
+
+    def state(self) -> State:
+        """The state after all that was added so far."""
+        if self._newest is not None:
+            self._draft.change({"time_us": _last_time_us(*self._newest)})
+            self._newest = None
+        return self._draft.state()
+
+    def add(self, event: Event) -> None:
+        """One event."""
+        self._newest = None
+        self._draft.reach(event.seq, event.time_us, event.time_us)
+        self._draft.see_writer(event.writer, event.session, event.seq, 1)
+        if event.type in _OF_SESSIONS:
+            see_session(self._draft, event.session, event.writer, event.seq, lambda: event.time_us)
+        self._handle(event)
+
+    def add_commit(self, blocks: list[Block], line: CommitFacts) -> None:
+        """The events of a commit, or of its beginning."""
+        if not blocks:
+            return
+        draft = self._draft
+        # They stand in the order of their first events, in which the events themselves would make new entries.
+        count = sum([len(block.positions) for block in blocks])
+        first_us = _first_time_us(blocks[0], line) if draft.created_us is None else line.time_us
+        draft.reach(line.first + count - 1, first_us, line.time_us)
+        # When the last of them happened is looked up when a state is asked for: decoding times takes long.
+        self._newest = blocks[0] if len(blocks) == 1 else max(blocks, key=_last_position), line
+        draft.see_writer(line.writer, line.session, line.first, count)
+        known = next((block for block in blocks if block.type in _OF_SESSIONS), None)
+        if known is not None:
+            seq = line.first + known.positions[0]
+            see_session(draft, line.session, line.writer, seq, lambda: _first_time_us(known, line))
+        for block in self._corrections.blocks(blocks, line.first, line.first + count - 1):
+            if block.type in _REMARKS:
+                self._add_remark(block, line)
+            else:
+                _add_block(draft, block, line)
+
+    def add_undecodable(self, line: CommitFacts) -> None:
+        """A commit whose events this release cannot read: they are counted, and nothing else is known of them."""
+        self._newest = None
+        self._draft.reach(line.first + line.count - 1, line.time_us, line.time_us)
+        self._draft.see_writer(line.writer, line.session, line.first, line.count)
+        self._draft.count_unknown(UNDECODABLE, line.count)
+
+    def _handle(self, event: Event) -> None:
+        if event.type == VALUE_CORRECTED:
+            self._correct(event)
+        elif event.type == EVENT_REDACTED:
+            self._redact(event)
+        else:
+            data = self._corrections.payload(event.seq, event.type, event.data)
+            _handle(self._draft, event if data is event.data else replace(event, data=data))
+
+    def _add_remark(self, block: Block, line: CommitFacts) -> None:
+        for event in _events_of(self._draft, block, line):
+            self._handle(event)
+
+    def _redact(self, event: Event) -> None:
+        """Rule 4."""
+        try:
+            redaction = redaction_of(event)
+        except _MALFORMED:
+            self._draft.count_unknown(event.type, 1)
+            return
+        self.is_stale = self.is_stale or redaction.seq not in self._redactions
+        self._draft.mapping("redactions")[redaction.seq] = redaction
+
+    def _correct(self, event: Event) -> None:
+        """Rule 4."""
+        try:
+            correction = correction_of(event)
+            if correction.seq in self._corrections.seqs and correction.seq not in self._corrections.applied:
+                raise ValueError("no event has what it corrects")
+        except _MALFORMED:
+            self._draft.count_unknown(event.type, 1)
+            return
+        self.is_stale = self.is_stale or correction.seq not in self._corrections.seqs
+        self._draft.mapping("corrections")[correction.seq] = correction
+
+
+# -- events and blocks -------------------------------------------------------------------------------------------
+
+
+def _handle(draft: Draft, event: Event) -> None:
+    """Rule 2."""
+    handler = _HANDLERS.get(event.type)
+    try:
+        if handler is None:
+            raise KeyError(event.type)
+        handler(draft, event)
+    except _MALFORMED:
+        draft.count_unknown(event.type, 1)
+
+
+def _add_block(draft: Draft, block: Block, line: CommitFacts) -> None:
+    if block.type not in _HANDLERS:
+        draft.count_unknown(block.type, block.count)
+        return
+    try:
+        if block.data is None and block.type in STREAM_TYPES and block.named:
+            columns = {key: block.column(key) for key in block.keys}
+            first, last = line.first + block.positions[0], line.first + block.positions[-1]
+            _extend_stream(draft, block.type, block.name, columns, block.count, first, last)
+            return
+        if block.data is None and block.type in _LINES and not block.named:
+            _count_lines(draft, block.type, block.column(_LINES[block.type][0]))
+            return
+    except _MALFORMED:
+        draft.count_unknown(block.type, block.count)
+        return
+    for event in _events_of(draft, block, line):
+        _handle(draft, event)
+
+
+def _events_of(draft: Draft, block: Block, line: CommitFacts) -> list[Event]:
+    """The events of a block; none, and they are counted as unknown, where it cannot be decoded."""
+    try:
+        times = block.times_us(line.time_us)
+        payloads = list(block.payloads())
+    except _MALFORMED:
+        draft.count_unknown(block.type, block.count)
+        return []
+    return [
+        Event(line.first + position, block.type, time_us, payload, line.writer, line.session)
+        for position, time_us, payload in zip(block.positions, times, payloads, strict=True)
+    ]
+
+
+def _extend_stream(
+    draft: Draft, event_type: str, name: str | None, columns: Mapping[str, Column], count: int, first: int, last: int
+) -> None:
+    if event_type == METRIC_LOGGED:
+        draft.metric(name).extend(columns, count, first, last)
+    else:
+        tracks = draft.mapping("tracks")
+        track = tracks.get(name) or TrackState(text(name))
+        tracks[name] = extend_track(track, columns, count)
+
+
+def _count_lines(draft: Draft, event_type: str, values: Iterable[Any]) -> None:
+    _, counts_name = _LINES[event_type]
+    counts = draft.mapping(counts_name)
+    for value in values:
+        if isinstance(value, str):
+            counts[value] = counts.get(value, 0) + 1
+        else:
+            draft.count_unknown(event_type, 1)
+
+
+def _last_position(block: Block) -> int:
+    return block.positions[-1]
+
+
+def _first_time_us(block: Block, line: CommitFacts) -> int:
+    try:
+        return block.times_us(line.time_us)[0]
+    except _MALFORMED:
+        return line.time_us
+
+
+def _last_time_us(block: Block, line: CommitFacts) -> int:
+    try:
+        return block.last_time_us(line.time_us)
+    except _MALFORMED:
+        return line.time_us
+
+
+# -- one event of each type --------------------------------------------------------------------------------------
+
+
+def _experiment_described(draft: Draft, event: Event) -> None:
+    draft.change(given(event.data))
+
+
+def _params_set(draft: Draft, event: Event) -> None:
+    sets = {text(key): value for key, value in event.data["params"].items()}
+    parameters = draft.parameters()
+    for key, value in sets.items():
+        parameters.set(key, value)
+
+
+def _line_written(draft: Draft, event: Event) -> None:
+    key, _ = _LINES[event.type]
+    _count_lines(draft, event.type, (event.data[key],))
+
+
+def _metric_described(draft: Draft, event: Event) -> None:
+    description = given(event.data, ("description", "tags", "metadata"))
+    draft.metric(event.data["name"]).describe(description)
+
+
+def _stream_appended(draft: Draft, event: Event) -> None:
+    columns = {key: [value] for key, value in event.data["fields"].items()}
+    _extend_stream(draft, event.type, event.data["name"], columns, 1, event.seq, event.seq)
+
+
+def _file_saved(draft: Draft, event: Event) -> None:
+    data = event.data
+    saved = FileState(
+        id=text(data["id"]),
+        path=text(data["path"]),
+        filename=text(data["filename"]),
+        content_type=text(data["contentType"]),
+        size_bytes=data["sizeBytes"],
+        checksum=text(data["checksum"]),
+        uploaded_us=event.time_us,
+        updated_us=event.time_us,
+        deleted_us=None,
+        seq=event.seq,
+        **given({"description": None, "tags": None, "bindrs": None, "metadata": None, **data}),
+    )
+    draft.mapping("files")[saved.id] = saved
+
+
+def _file_updated(draft: Draft, event: Event) -> None:
+    file = draft.look("files")[event.data["id"]]
+    draft.mapping("files")[file.id] = replace(file, updated_us=event.time_us, **given(event.data))
+
+
+def _file_deleted(draft: Draft, event: Event) -> None:
+    file = draft.look("files")[event.data["id"]]
+    if file.deleted_us is None:
+        draft.mapping("files")[file.id] = replace(file, deleted_us=event.time_us)
+
+
+_HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
+    RUN_STARTED: run_started,
+    RUN_COMPLETED: run_completed,
+    RUN_FAILED: run_failed,
+    RUN_CANCELLED: run_cancelled,
+    WRITER_JOINED: writer_joined,
+    EXPERIMENT_DESCRIBED: _experiment_described,
+    PARAMS_SET: _params_set,
+    LOG_WRITTEN: _line_written,
+    OUTPUT_WRITTEN: _line_written,
+    METRIC_DESCRIBED: _metric_described,
+    METRIC_LOGGED: _stream_appended,
+    TRACK_APPENDED: _stream_appended,
+    FILE_SAVED: _file_saved,
+    FILE_UPDATED: _file_updated,
+    FILE_DELETED: _file_deleted,
+}
+_OF_SESSIONS = frozenset(_HANDLERS)
+"""The types that begin a session, or take part in it: all but those about other events."""

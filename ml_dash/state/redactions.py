@@ -1,0 +1,110 @@
+"""Values that were taken out of the bytes of a commit: what `event.redacted` says, and where a value stands in a line.
+
+What is put in the place of a text has as many bytes, so that nothing else moves: `[redacted]` and asterisks, or asterisks
+alone where there is less room.
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from ..facts.events import EVENT_REDACTED, Event
+from .draft import text, text_or_none
+from .nouns import Redaction
+
+MARKER = "[redacted]"
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null|[\[\]{},:]')
+
+Path = tuple[Any, ...]
+
+
+def redaction_of(event: Event) -> Redaction:
+    """What an `event.redacted` says.  Raises KeyError, TypeError or ValueError where its payload is malformed."""
+    data = event.data
+    redacted, patches = data["seq"], data["patches"]
+    numbers = [redacted, data["segment"], data["offset"], data["bytes"]]
+    if any(type(number) is not int or number < 0 for number in numbers) or not 0 < redacted < event.seq:
+        raise ValueError("a redaction names an earlier event, and where the line with it stands")
+    if not isinstance(patches, dict) or not all(at.isdigit() and text(new).isascii() for at, new in patches.items()):
+        raise TypeError("patches are ASCII text by the offset in the line")
+    return Redaction(
+        event.seq,
+        redacted,
+        text_or_none(data.get("field")),
+        text_or_none(data.get("reason")),
+        text_or_none(data.get("by")),
+        event.time_us,
+        *numbers[1:],
+        hash=text(data["hash"]),
+        now=text(data["now"]),
+        patches=patches,
+    )
+
+
+def redactions_in(events: Iterable[Event]) -> list[Redaction]:
+    """The well-formed ones."""
+    found = []
+    for event in events:
+        if event.type == EVENT_REDACTED:
+            try:
+                found.append(redaction_of(event))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                continue
+    return found
+
+
+def patched(line: bytes, patches: Mapping[str, str], start: int = 0) -> bytes:
+    """`line`, which begins at byte `start` of the whole one, with what stands in it instead."""
+    data = bytearray(line)
+    for key, new in patches.items():
+        at = int(key) - start
+        if at < 0 or at + len(new) > len(data):
+            raise ValueError("a patch lies outside its line")
+        data[at : at + len(new)] = new.encode("ascii")
+    return bytes(data)
+
+
+def marker(length: int) -> str:
+    """What stands in the place of `length` bytes of JSON, as JSON; at least 2, which are the quotes."""
+    inside = length - 2
+    return f'"{MARKER.ljust(inside, "*") if inside >= len(MARKER) else "*" * inside}"'
+
+
+def leaves_in(data: bytes) -> Iterator[tuple[Path, int, int]]:
+    """Every text and number that is a value in a JSON document without white space: its path from the root, and where
+    it begins and ends, quotes included."""
+    path: list[Any] = []
+    is_key = False
+    for found in _TOKEN.finditer(data):
+        token = found[0]
+        first = token[:1]
+        if first in b"{[":
+            path.append(None if first == b"{" else 0)
+            is_key = first == b"{"
+        elif first in b"}]":
+            path.pop()
+            is_key = False
+        elif first == b",":
+            is_key = not isinstance(path[-1], int)
+            if not is_key:
+                path[-1] += 1
+        elif first == b":":
+            is_key = False
+        elif first == b'"':
+            if is_key:
+                path[-1] = _unquoted(token)
+            else:
+                yield tuple(path), found.start(), found.end()
+        elif first in b"-0123456789":
+            yield tuple(path), found.start(), found.end()
+
+
+def _unquoted(token: bytes) -> str:
+    key: str = orjson.loads(token)
+    return key
