@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .opening.place import OperationMode as OperationMode
     from .params import ParametersBuilder as ParametersBuilder
     from .recording.correcting import correct as correct
+    from .recording.redacting import redact as redact
     from .remote_auto_start import rdxp as rdxp
     from .run import RUN as RUN
     from .run import find_project_root as find_project_root
@@ -68,6 +69,7 @@ _MODULE_OF = {
     "experiments": "history",
     "verify": "history",
     "correct": "recording.correcting",
+    "redact": "recording.redacting",
     "Event": "facts.events",
     "Status": "state.status",
     "MlDashError": "errors",

@@ -99,6 +99,17 @@ class Disk:
         while written < len(data):
             written += os.write(descriptor, memoryview(data)[written:])
 
+    def overwrite(self, path: str, offset: int, data: bytes) -> None:
+        """Puts `data` in the place of as many bytes of a file; on the medium when this returns."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
+            self.sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+
     def keeps_reserved_blocks(self, path: str) -> bool:
         """Whether a block that was reserved in this folder can be written to whatever happens to the file system.
 

@@ -58,14 +58,18 @@ def event_at(folder: JournalFolder, prefix: str, seq: int) -> Event:
     )
 
 
-def record_remark(folder: JournalFolder, event_type: str, data: dict[str, Any], session: str) -> int:
-    """The number that the event has in the journal.  Raises StorageError, LockError or JournalCorruptError."""
+def remark_batch(event_type: str, data: dict[str, Any], session: str) -> Batch:
+    """The event as a commit of its own."""
     rows = parse_rows(seal(event_row(now_us() * 1000, event_type, data)))
     time_us = time_of(rows[0])
-    writer = new_id()
-    batch = Batch(1, time_us, writer, session, 1, encode_events(rows, {}, time_us))
+    return Batch(1, time_us, new_id(), session, 1, encode_events(rows, {}, time_us))
+
+
+def record_remark(folder: JournalFolder, event_type: str, data: dict[str, Any], session: str) -> int:
+    """The number that the event has in the journal.  Raises StorageError, LockError or JournalCorruptError."""
+    batch = remark_batch(event_type, data, session)
     trust = Trust(folder)
-    appender = Appender(folder, writer, trusted=trust, on_sealed=trust.sealed)
+    appender = Appender(folder, batch.writer, trusted=trust, on_sealed=trust.sealed)
     try:
         with appender.at_end():
             # What dead processes had accepted happened before.

@@ -150,8 +150,8 @@ class Correction:
 class Redaction:
     """Event `seq` says that values of event `redacted` were taken out of the bytes of the commit that holds it.
 
-    The commit is the line of `bytes` bytes, newline included, at `offset` of `segment`; it states `hash`.  `patches` are
-    what stands in it instead, by the offset in the line; with them its hash is `now` (`journal/format.py`, rule 2).
+    The commit is the line of `bytes` bytes, newline included, at `offset` of `segment`; it states `hash`.  `patches`
+    are what stands in it instead, by the offset in the line; with them its hash is `now` (`journal/format.py`).
     """
 
     seq: int

@@ -1,7 +1,7 @@
 """Values that were taken out of the bytes of a commit: what `event.redacted` says, and where a value stands in a line.
 
-What is put in the place of a text has as many bytes, so that nothing else moves: `[redacted]` and asterisks, or asterisks
-alone where there is less room.
+What is put in the place of a value is a text of as many bytes, so that nothing else moves: `[redacted]` and asterisks,
+or asterisks alone where there is less room.
 
 Pure: no I/O.
 """
@@ -40,10 +40,12 @@ def redaction_of(event: Event) -> Redaction:
         text_or_none(data.get("reason")),
         text_or_none(data.get("by")),
         event.time_us,
-        *numbers[1:],
-        hash=text(data["hash"]),
-        now=text(data["now"]),
-        patches=patches,
+        data["segment"],
+        data["offset"],
+        data["bytes"],
+        text(data["hash"]),
+        text(data["now"]),
+        patches,
     )
 
 

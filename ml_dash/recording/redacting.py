@@ -1,0 +1,333 @@
+"""`ml_dash.redact`: takes a leaked secret out of the bytes of a journal, and leaves a trace of that.
+
+This is the one rewrite there is.  Its order survives a kill at any moment:
+
+ 1. Under the journal's lock everything there is is synced.  Then an `event.redacted` is appended and synced: it says
+    which commit, which bytes of it, and what stands there instead (`journal/format.py` has what that makes valid).
+ 2. Only then the bytes are replaced, by as many others, and synced.  Killed before that, the value is still there:
+    doing it again completes it, and `verify` says so until then.
+ 3. What else may hold the value is freed of it: the cache is removed, abandoned files are, and in bytes that do not
+    replay the value is overwritten where it stands whole.
+ 4. A spool that the event went through must be gone: the writer's session has to be over.
+
+What cannot be reached from here keeps the value: copies, backups, file system snapshots, a terminal, other events that
+say the same, and the memory of processes that have read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..errors import ConfigurationError, ExperimentError, StorageError
+from ..facts.codec import CodecError, decode_events, events_of
+from ..facts.events import EVENT_REDACTED, Event
+from ..history import Root
+from ..ids import new_id
+from ..journal.appender import Appender
+from ..journal.checkpoint import Trust
+from ..journal.damage import Damage
+from ..journal.drain import drain, is_alive
+from ..journal.folder import JournalFolder
+from ..journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash, stated_hash
+from ..journal.reader import JournalReader
+from ..prefix import parse_prefix
+from ..reading.listing import folder_of, root_of
+from ..reading.points import reading
+from ..state.corrections import CORRECTABLE
+from ..state.nouns import Redaction
+from ..state.redactions import Path, leaves_in, marker, patched, redactions_in
+from .remarks import event_at, remark_batch, who
+
+KEPT = frozenset("session parent id seq level stream name checksum segment offset bytes hash now patches".split())
+"""Members that other events refer to, or that say what an event is: no secret stands there."""
+LITERAL_BYTES_MIN = 6
+"""A shorter value is not searched for in bytes that do not replay: it would be found everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The commit that holds an event, as it stands: `text` is its line without newline, `before` the hash before."""
+
+    line: CommitLine
+    text: bytes
+    before: str
+    journal: str
+
+
+def redact(
+    prefix: str,
+    seq: int,
+    field: str | None = None,
+    *,
+    reason: str,
+    dash_root: Root = None,
+    dash_url: object = None,
+) -> int:
+    """Replaces a value that event number `seq` recorded by a marker, `[redacted]***`, in the bytes of the journal.
+
+    Gives the number of the event that says so:
+
+        ml_dash.redact("alice/ml/a", 3, "db.password", reason="a password, replaced since")
+
+    `field` is a field of a point or entry, a key of parameters, or a member of another payload (`message`,
+    `metadata.token`, `environment.argv`): it, or every text in it.  Without it, every text of a point, entry,
+    parameters, log line or description.  Texts are redacted, and numbers of two digits and more that `field` names;
+    where all events of a run say the same text, it goes in all of them.  Everything that is read from then on, at
+    whatever `at=`, shows the marker.
+
+    The session that recorded it must be over.  Raises ConfigurationError where there is no such event or value, or it
+    stands in a form that has no room for a marker; ExperimentError where its writer lives; what `load` raises;
+    StorageError or LockError where the journal cannot be written to.
+    """
+    if not isinstance(reason, str) or not reason.strip():
+        raise ConfigurationError(f"reason={reason!r:.100}: expected text that says why the value had to go")
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    event = event_at(folder, prefix, seq)
+    trust = Trust(folder)
+    appender = Appender(folder, new_id(), trusted=trust, on_sealed=trust.sealed)
+    try:
+        with reading(folder):
+            return _redact(folder, appender, event, field, reason)
+    except OSError as error:
+        raise StorageError(
+            f"{folder.path} cannot be written to: {error}. The value may still be there; redact it again as a user who "
+            "may write"
+        ) from error
+    finally:
+        appender.close()
+
+
+def _redact(folder: JournalFolder, appender: Appender, event: Event, field: str | None, reason: str) -> int:
+    with appender.at_end():
+        drain(folder, appender)
+    # A fence behind the commit: only so is what stands there told from a torn tail once it has changed.
+    appender.sync()
+    with appender.at_end():
+        if is_alive(folder, event.writer):
+            raise ExperimentError(
+                f"event {event.seq} was recorded by a process that is still recording, and its spool may hold the "
+                "value. End that session, then redact"
+            )
+        found = _find(folder, event.seq)
+        patches, literals = _patches(found, event, field)
+        place = (found.line.segment, found.line.offset)
+        earlier = [each for each in _declared(folder) if (each.segment, each.offset) == place]
+        declared = earlier[-1].patches if earlier else {}
+        patches = {**declared, **patches}
+        if patches != declared:
+            seq = _declare(appender, found, event, field, reason, patches)
+            appender.sync()
+        elif patched(found.text, patches) != found.text:
+            # Whoever declared it was killed before order 2.
+            seq = earlier[-1].seq
+        else:
+            raise ConfigurationError(f"nothing of event {event.seq} is left to redact: a marker stands there already")
+        _carry_out(folder, found, patches)
+        _clean_up(folder, appender.damage, literals)
+    return seq
+
+
+def _declare(
+    appender: Appender, found: Found, event: Event, field: str | None, reason: str, patches: dict[str, str]
+) -> int:
+    """Order 1.  Raises ConfigurationError where what would stand there cannot be decoded."""
+    body = patched(found.text, patches)[:-HASH_TAIL_BYTES]
+    line = found.line
+    try:
+        events = body[len(body) - len(line.events) :]
+        for block in decode_events(events, line.count):
+            block.check()
+            list(block.payloads())
+    except (CodecError, ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(f"event {event.seq} holds that in a form that has no room for a marker") from error
+    payload = {
+        "seq": event.seq,
+        "field": field,
+        "reason": reason,
+        "by": who(),
+        "segment": line.segment,
+        "offset": line.offset,
+        "bytes": line.end - line.offset,
+        "hash": line.hash,
+        "now": chain_hash(found.before, found.journal, body),
+        "patches": patches,
+    }
+    at = appender.position
+    assert at is not None
+    appender.append([remark_batch(EVENT_REDACTED, payload, event.session)])
+    return at.next_seq
+
+
+def _carry_out(folder: JournalFolder, found: Found, patches: dict[str, str]) -> None:
+    """Order 2."""
+    line = found.line
+    with_patches = patched(found.text, patches)
+    folder.disk.overwrite(folder.segment_path(line.segment), line.offset, with_patches)
+
+
+def _clean_up(folder: JournalFolder, damage: list[Damage], literals: set[bytes]) -> None:
+    """Order 3."""
+    disk = folder.disk
+    for name in disk.list_names(folder.path):
+        if name.endswith(".new") or name == "checkpoint.json":
+            disk.remove(f"{folder.path}/{name}")
+    for each in damage:
+        path = folder.segment_path(each.segment)
+        data = _bytes_of(folder, each.segment, each.offset, each.bytes)
+        for literal in literals:
+            at = data.find(literal)
+            while at >= 0:
+                disk.overwrite(path, each.offset + at, b"*" * len(literal))
+                at = data.find(literal, at + 1)
+
+
+# -- where a value stands ----------------------------------------------------------------------------------------
+
+
+def _declared(folder: JournalFolder) -> list[Redaction]:
+    found: list[Redaction] = []
+    for line in JournalReader(folder).commits():
+        if EVENT_REDACTED.encode("ascii") in line.events:
+            blocks = decode_events(line.events, line.count)
+            found += redactions_in(events_of(blocks, line.first, line.time_us, line.writer, line.session))
+    return found
+
+
+def _find(folder: JournalFolder, seq: int) -> Found:
+    """The commit of event `seq`."""
+    reader = JournalReader(folder)
+    for line in reader.commits():
+        if line.first <= seq <= line.last:
+            before, position = _hash_before(folder, line), reader.position
+            if before is None or position is None:
+                break
+            text = _bytes_of(folder, line.segment, line.offset, line.end - line.offset - 1)
+            return Found(line, text, before, position.journal)
+    raise StorageError(f"event {seq} of {folder.path} stands behind damage and cannot be redacted; look at `verify`")
+
+
+def _hash_before(folder: JournalFolder, line: CommitLine) -> str | None:
+    start = max(0, line.offset - HASH_TAIL_BYTES - 1)
+    return stated_hash(_bytes_of(folder, line.segment, start, line.offset - start - 1))
+
+
+def _bytes_of(folder: JournalFolder, segment: int, offset: int, count: int) -> bytes:
+    descriptor = folder.disk.open_read(folder.segment_path(segment))
+    try:
+        return folder.disk.read_at(descriptor, offset, count)
+    finally:
+        folder.disk.close(descriptor)
+
+
+def _patches(found: Found, event: Event, field: str | None) -> tuple[dict[str, str], set[bytes]]:
+    """What is to stand where, by offset in the line, and what stands there now.  Raises ConfigurationError."""
+    line = found.line
+    index, inside = _block_of(line, event.seq)
+    block = orjson.loads(line.events)[index]
+    wanted = _wanted(event, field)
+    if inside is None:
+        places = [(index, "data", *path) for path in wanted]
+    else:
+        places = [place for path in wanted for place in _in_columns(block, index, inside, path, event)]
+    tags = [
+        (index, "data", *tag[0]) if inside is None else (index, "columns", *tag[0]) for tag in block.get("tags", ())
+    ]
+    start = len(found.text) - HASH_TAIL_BYTES - len(line.events)
+    patches: dict[str, str] = {}
+    literals: set[bytes] = set()
+    is_found = False
+    for path, begin, end in leaves_in(line.events):
+        place = next((place for place in places if path[: len(place)] == place), None)
+        is_text = line.events[begin : begin + 1] == b'"'
+        if place is None or end - begin < 3 - is_text or not (is_text or path == place):
+            continue
+        if inside is None and any(name in KEPT for name in path[2:3]):
+            continue
+        if any(path[: len(tag)] == tag or tag[: len(path)] == path for tag in tags):
+            raise ConfigurationError(
+                f"{path[-1]!r:.100} of event {event.seq} stands in a form (spec/values.md) without room for a marker"
+            )
+        is_found = True
+        new, old = marker(end - begin), line.events[begin:end]
+        if old != new.encode("ascii"):
+            patches[str(start + begin)] = new
+            if len(old) - 2 >= LITERAL_BYTES_MIN:
+                literals.add(old[1:-1] if is_text else old)
+    if not is_found:
+        raise ConfigurationError(f"event {event.seq} ({event.type}) has no text{_there(field)} that could be redacted")
+    return patches, literals
+
+
+def _there(field: str | None) -> str:
+    return "" if field is None else f" in {field!r:.100}, and no number of two digits or more there,"
+
+
+def _block_of(line: CommitLine, seq: int) -> tuple[int, int | None]:
+    """Which block of the commit holds the event, and at which place of its columns; None: by itself."""
+    position = seq - line.first
+    for index, block in enumerate(decode_events(line.events, line.count)):
+        if position in block.positions:
+            return index, None if block.data is not None else list(block.positions).index(position)
+    raise CodecError(f"no block holds event {seq}")
+
+
+def _wanted(event: Event, field: str | None) -> Iterator[Path]:
+    """Paths in the payload.  Raises ConfigurationError."""
+    data = event.data
+    holder = CORRECTABLE.get(event.type)
+    members: Any = data.get(holder) if holder is not None else data
+    head: Path = (holder,) if holder is not None else ()
+    if event.type == EVENT_REDACTED:
+        raise ConfigurationError(f"event {event.seq} is what a redaction says of itself, and stays as it is")
+    if field is None:
+        if event.type not in CORRECTABLE and event.type != "experiment.described":
+            raise ConfigurationError(
+                f"event {event.seq} is of type {event.type}: say which of its members to redact, of {', '.join(data)}"
+            )
+        return iter([(*head, name) for name in members])
+    tail = _resolve(members, field)
+    if tail is None or (tail[0] in KEPT and holder is None):
+        raise ConfigurationError(
+            f"field {field!r:.100}: event {event.seq} ({event.type}) has {', '.join(map(repr, members))}"
+            + (f"; {', '.join(sorted(KEPT & set(members)))} cannot be redacted" if KEPT & set(members) else "")
+        )
+    return iter([(*head, *tail)])
+
+
+def _resolve(members: Any, field: str) -> Path | None:
+    """`a.b` is a member of that name, or `b` in member `a`; items of lists go by their number."""
+    if isinstance(members, dict):
+        if field in members:
+            return (field,)
+        for name in members:
+            if isinstance(name, str) and field.startswith(f"{name}."):
+                rest = _resolve(members[name], field[len(name) + 1 :])
+                if rest is not None:
+                    return (name, *rest)
+    if isinstance(members, list):
+        first, _, rest_text = field.partition(".")
+        if first.isdigit() and int(first) < len(members):
+            if not rest_text:
+                return (int(first),)
+            rest = _resolve(members[int(first)], rest_text)
+            return None if rest is None else (int(first), *rest)
+    return None
+
+
+def _in_columns(block: dict[str, Any], index: int, inside: int, path: Path, event: Event) -> list[Path]:
+    """Where column `path` has the value of an event.  Raises ConfigurationError for numbers that stand packed."""
+    key, *rest = path[1:] if "name" in block else path
+    if "name" not in block and key in KEPT:
+        return []
+    column = block["columns"][key]
+    if isinstance(column, list):
+        return [(index, "columns", key, inside, *rest)]
+    if isinstance(column.get("same"), str) and not rest:
+        return [(index, "columns", key, "same")]
+    if isinstance(event.data.get("fields", event.data).get(key), str):
+        raise ConfigurationError(f"{key!r:.100} of event {event.seq} stands in a form that has no room for a marker")
+    return []
