@@ -264,8 +264,10 @@ class Experiment(Described):
         folder = self._folder()
         if not folder.exists():
             return None
+        from .journal.writer import commit_open
         from .reading.replay import Replay
 
+        commit_open(folder)
         return Replay(folder).refresh()
 
     # -- sessions, on behalf of `run` ----------------------------------------------------------------------------

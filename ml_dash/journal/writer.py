@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from os import getpid
 from threading import RLock
 from typing import Any
@@ -248,6 +249,17 @@ class Writer:
             self._appender, self._committer = appender, committer
             self._use(spool)
             return spool
+
+
+def commit_open(folder: JournalFolder) -> None:
+    """What this process has recorded into a journal stands in it, whichever of its writers accepted it.
+
+    For readers: where the disk refuses, the writer has said so, and what stands can be read all the same.
+    """
+    for writer in list(_living):
+        if writer._folder == folder:
+            with suppress(MlDashError):
+                writer.commit()
 
 
 def _before_fork() -> None:

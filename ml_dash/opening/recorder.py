@@ -3,7 +3,8 @@
 1. Recording on an experiment that is not open raises ExperimentError, also through a builder that was kept: nothing is
    ever accepted and then lost.
 2. Builders outlive sessions: they ask for the writer at each call, so they go on when the experiment is opened again.
-3. Reading sees what this process has just recorded, and goes on after the experiment is closed.
+3. Reading sees what this process has just recorded, also through another object of the same prefix, and goes on after
+   the experiment is closed.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Recorder:
         folder, writer = self.folder, self.open_writer
         if writer is not None:
             writer.commit()
+        if not self.disabled:
+            from ..journal.writer import commit_open
+
+            commit_open(folder)
         process = os.getpid()
         if self._replay is None or self._replay_process != process:
             from ..reading.replay import Replay

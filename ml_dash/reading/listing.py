@@ -19,6 +19,7 @@ from ..clock import to_datetime
 from ..errors import ConfigurationError, MlDashError, NotFoundError, StorageError
 from ..journal.damage import Damage
 from ..journal.folder import FILES, JOURNAL, JournalFolder
+from ..journal.writer import commit_open
 from ..opening.place import DEFAULT_ROOT, find_place
 from ..prefix import Prefix, parse_prefix
 from ..state import Status
@@ -75,9 +76,13 @@ def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -
 
 
 def folder_of(prefix: Prefix, root: Path) -> JournalFolder:
-    """The journal of an experiment.  Raises NotFoundError, which gives the nearest names, where there is none."""
+    """The journal of an experiment, with all that this process has recorded there so far.
+
+    Raises NotFoundError, which gives the nearest names, where there is none.
+    """
     folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
     if folder.exists():
+        commit_open(folder)
         return folder
     known = sorted("/".join(parts) for parts, _ in _walk(root, ()))
     below = [each for each in known if each.startswith(f"{prefix.text}/")]
@@ -186,7 +191,9 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         return Summary(text, None, error=unreadable)
     try:
         prefix = parse_prefix(text)
-        replay = Replay(JournalFolder(root.joinpath(*parts)))
+        folder = JournalFolder(root.joinpath(*parts))
+        commit_open(folder)
+        replay = Replay(folder)
         state = replay.refresh()
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
