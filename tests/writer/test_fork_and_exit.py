@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash.clock import sleep_s
 from ml_dash.errors import ExperimentError
 from ml_dash.facts.events import METRIC_LOGGED, RUN_COMPLETED, RUN_FAILED, WRITER_JOINED, Event
 from ml_dash.journal.drain import is_alive
@@ -259,6 +260,8 @@ def test_f9_forking_from_a_thread_while_others_record_loses_nothing(folder: Jour
             while not done.is_set():
                 log(writer, f"m{thread}", counts[thread], text="x" * 100)
                 counts[thread] += 1
+                if counts[thread] % 20 == 0:
+                    sleep_s(0.001)
         else:
             for child in range(15):
                 name = f"c{child}"
