@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -482,6 +483,14 @@ def test_a_journal_that_cannot_be_written_to_is_not_recovered(root: Path, monkey
     damaged(root)
     monkeypatch.setattr(listing, "JournalFolder", partial(JournalFolder, disk=ReadOnlyDisk()))
     assert "Read-only file system" in message_of(StorageError, lambda: history.recover(PREFIX))
+
+
+def test_a_spool_that_cannot_be_listed_is_named(root: Path) -> None:
+    spool = Path(training(root).spool_folder)
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.write_text("not a folder")
+    assert "cannot be read" in message_of(StorageError, lambda: list(ml_dash.events(PREFIX)))
+    assert "cannot be read" in message_of(StorageError, lambda: ml_dash.load(PREFIX))
 
 
 def test_a_whole_journal_is_verified(root: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ml_dash.facts.codec import decode_events, events_of
 from ml_dash.facts.columns import decode_column, encode_column
-from ml_dash.facts.rows import define, parse_rows, seal, valid_length
+from ml_dash.facts.rows import define, parse_rows, seal, unseal, valid_length
 from ml_dash.ids import new_id
 from ml_dash.journal import format as journal_format
 from ml_dash.journal.damage import DamageKind
@@ -214,7 +214,9 @@ def test_the_figures_of_the_page_are_those_in_the_source() -> None:
 
 def test_the_spool_of_the_page_is_valid_row_by_row() -> None:
     header, *rows = block("jsonl spool").splitlines(keepends=True)
-    assert list(json.loads(header)) == ["format", "version", "writer", "session", "first", "position"]
+    head = unseal(header.rstrip(b"\n"))
+    assert head is not None
+    assert list(json.loads(head)) == ["format", "version", "writer", "session", "first", "position"]
     for row in rows:
         digits, array = row.rstrip(b"\n").split(b",", 1)
         assert digits == b"%d" % adler32(array)
@@ -233,6 +235,6 @@ def test_the_spool_of_the_page_shows_every_kind_of_row() -> None:
     assert rows[1][1] == 0
     assert rows[2][1] == -1
     assert isinstance(rows[3][1], str)
-    position = json.loads(block("jsonl spool").splitlines()[0])["position"]
+    position = json.loads(block("jsonl spool").splitlines()[0].split(b",", 1)[1])["position"]
     assert position["offset"] == int(table("segment")[-1][1])
     assert position["hash"] == json.loads(LINES[2][1])["hash"]

@@ -10,8 +10,7 @@ comma, a JSON array.  Four kinds of array, told apart by their first two members
 
 Kinds 2, 3 and 4 are events and count; a definition does not.  A shape is defined before its first use in the same
 file.  A row is valid if and only if it ends in a newline and begins with the sum of what it holds, in decimal digits
-without leading zeros; reading a spool stops at the first row that is not valid, because what follows was never returned
-to the caller.
+without leading zeros; so is the header.  What is behind the last valid row was never returned to the caller.
 
 Numbers instead of field names make a row short.  The sum stands before the array, not in it, and the time is what the
 clock says, because taking a row apart is the committer's work and putting it together is the training thread's.  What a
@@ -68,6 +67,12 @@ class Shape:
 def seal(body: bytes) -> bytes:
     """The row of an array's text."""
     return b"%d,%b\n" % (adler32(body), body)
+
+
+def unseal(line: bytes) -> bytes | None:
+    """What a row holds, given without its newline; None where it is not valid."""
+    total, comma, body = line.partition(b",")
+    return body if comma and total == b"%d" % adler32(body) else None
 
 
 def definition_row(number: int, shape: Shape) -> bytes:

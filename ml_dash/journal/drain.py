@@ -2,13 +2,13 @@
 
 A writer is dead when its first spool file is there and not locked.  Under the journal's lock, for each:
 
- 1. Its valid rows are read, file after file; what is behind the first invalid row was never returned to a caller.
+ 1. Its valid rows are read, file after file, as `spool_reading.py` says.
  2. The journal is read from where it ended when the oldest of its files was made: the highest counter of this writer
     there is what it has committed already.
  3. The rows beyond that counter are committed in its name, under its own counters.
  4. If it was the writer of a session that has not ended, its next counter becomes the event that ends it as lost.
  5. The journal is synced, and read once more: a sync that failed on the way may have taken some of it back.
- 6. Only then are the files removed, the first one last.
+ 6. Only then are the files removed, the first one last; one that has changed since it was accepted is kept, and named.
 
 Being killed anywhere in between changes nothing: the next drain finds the higher counter in step 2.
 """
@@ -24,44 +24,19 @@ from ..clock import now_us
 from ..errors import LockError, StorageError
 from ..facts.codec import CodecError, decode_events, encode_events
 from ..facts.events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
-from ..facts.rows import Row, Shape, define, parse_rows, time_of, valid_length
+from ..facts.rows import Row, time_of
+from .alarm import Alarm
 from .appender import Appender
 from .batch import Batch
-from .chain import Position
 from .folder import JournalFolder
 from .format import CommitLine
 from .lock import hold_alone, release
 from .reader import JournalReader
-from .spool_files import SPOOL_NAME, SPOOL_VERSION
+from .spool_reading import SpoolContent, SpoolHeader, damaged_at, read_headers, read_rows
 
 EVENTS_PER_COMMIT_MAX = 8192
-HEADER_BYTES = 4096
 ATTEMPTS_MAX = 4
 RUN_ENDS = (RUN_COMPLETED, RUN_FAILED, RUN_CANCELLED)
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolHeader:
-    """The first line of a spool file, and how many bytes it takes."""
-
-    writer: str
-    session: str
-    first: int
-    position: Position | None
-    number: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolContent:
-    """The events that a spool file holds, beginning with the one of counter `first`, and the shapes they refer to."""
-
-    writer: str
-    session: str
-    first: int
-    position: Position | None
-    rows: list[Row]
-    shapes: dict[int, Shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +103,25 @@ def drain(folder: JournalFolder, appender: Appender, living: frozenset[str] = fr
     for dead in find_dead(folder, living):
         saved += _save(folder, appender, dead)
         for number in reversed(dead.numbers):
-            folder.disk.remove(folder.spool_path(dead.writer, number))
+            _put_away(folder, dead.writer, number)
     _remove_unborn(folder)
     return saved
 
 
-def read_spool(folder: JournalFolder, writer: str, number: int) -> SpoolContent | None:
-    """Step 1 for one file; None for a file that is gone or holds nothing."""
-    header = _read_header(folder, writer, number)
-    return None if header is None else _read_rows(folder, header)
+def _put_away(folder: JournalFolder, writer: str, number: int) -> None:
+    """Step 6 for one file.  What holds bytes that nobody can read is kept under another name (promise P4)."""
+    path = folder.spool_path(writer, number)
+    damage = damaged_at(folder, writer, number)
+    if damage is None:
+        folder.disk.remove(path)
+        return
+    folder.disk.rename(path, f"{path}.damaged")
+    Alarm().sound(
+        "spool",
+        f"what writer {writer} had accepted and not committed when it died has changed on the disk since, at byte "
+        f"{damage} of its spool. All that can be read of it is committed; the file is kept as {path}.damaged, and "
+        "nothing needs it",
+    )
 
 
 def _open_to_lock(folder: JournalFolder, path: str) -> int:
@@ -149,60 +134,16 @@ def _open_to_lock(folder: JournalFolder, path: str) -> int:
         return folder.disk.open_read(path)
 
 
-def _read(folder: JournalFolder, path: str, start: int, count: int | None = None) -> bytes | None:
-    try:
-        descriptor = folder.disk.open_read(path)
-    except FileNotFoundError:
-        return None
-    try:
-        count = folder.disk.size_of(descriptor) - start if count is None else count
-        return folder.disk.read_at(descriptor, start, count)
-    finally:
-        folder.disk.close(descriptor)
-
-
-def _read_header(folder: JournalFolder, writer: str, number: int) -> SpoolHeader | None:
-    path = folder.spool_path(writer, number)
-    head, newline, _ = (_read(folder, path, 0, HEADER_BYTES) or b"").partition(b"\n")
-    try:
-        header = orjson.loads(head) if newline else None
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != SPOOL_NAME:
-        return None
-    if header["version"] > SPOOL_VERSION:
-        raise StorageError(
-            f"spool {path} is written in version {header['version']}; this release of ml_dash knows up to "
-            f"{SPOOL_VERSION}. Nothing was changed: upgrade ml_dash"
-        )
-    position = Position(**header["position"]) if header["position"] is not None else None
-    return SpoolHeader(header["writer"], header["session"], header["first"], position, number, len(head) + 1)
-
-
-def _read_rows(folder: JournalFolder, header: SpoolHeader) -> SpoolContent:
-    data = _read(folder, folder.spool_path(header.writer, header.number), header.bytes) or b""
-    valid = data[: valid_length(data)]
-    parsed = parse_rows(valid) if valid else []
-    shapes = dict(define(row) for row in parsed if row[0] is None)
-    rows = [row for row in parsed if row[0] is not None]
-    return SpoolContent(header.writer, header.session, header.first, header.position, rows, shapes)
-
-
 def left_behind(folder: JournalFolder, writer: str, numbers: list[int]) -> Iterator[Batch]:
     """Steps 1 to 4 for a dead writer's files: what it had accepted and never committed, then the end of its session."""
-    headers = _read_headers(folder, writer, numbers)
+    headers = read_headers(folder, writer, numbers)
     if headers:
         yield from _uncommitted(folder, headers)
 
 
-def _read_headers(folder: JournalFolder, writer: str, numbers: list[int]) -> list[SpoolHeader]:
-    headers = [header for number in numbers if (header := _read_header(folder, writer, number)) is not None]
-    return sorted(headers, key=lambda header: header.first)
-
-
 def _save(folder: JournalFolder, appender: Appender, dead: DeadWriter) -> int:
     """Steps 1 to 5; how many events were saved."""
-    headers = _read_headers(folder, dead.writer, dead.numbers)
+    headers = read_headers(folder, dead.writer, dead.numbers)
     if not headers:
         return 0
     saved = 0
@@ -228,12 +169,8 @@ def _uncommitted(folder: JournalFolder, headers: list[SpoolHeader]) -> Iterator[
     # Whoever joined a session, a forked child, does not end it.
     ended = ended or writer != session
     for header in headers:
-        content = _read_rows(folder, header)
-        skipped = max(0, committed + 1 - content.first)
-        rows = content.rows[skipped:]
-        for start in range(0, len(rows), EVENTS_PER_COMMIT_MAX):
-            part = rows[start : start + EVENTS_PER_COMMIT_MAX]
-            counter = content.first + skipped + start
+        content = read_rows(folder, header)
+        for counter, part in _parts(content, committed):
             time_us = time_of(part[-1])
             yield Batch(len(part), time_us, writer, session, counter, encode_events(part, content.shapes, time_us))
             committed = counter + len(part) - 1
@@ -243,6 +180,23 @@ def _uncommitted(folder: JournalFolder, headers: list[SpoolHeader]) -> Iterator[
         lost = {"session": session, "reason": "lost", "error": None}
         events = orjson.dumps([{"type": RUN_FAILED, "t": 0, "data": lost}])
         yield Batch(1, now_us(), writer, session, committed + 1, events)
+
+
+def _parts(content: SpoolContent, committed: int) -> Iterator[tuple[int, list[Row]]]:
+    """Step 3: the rows beyond a counter, in parts without a gap, each with the counter of its first row."""
+    part: list[Row] = []
+    first = 0
+    for counter, row in content.counted:
+        if counter <= committed:
+            continue
+        if part and (counter != first + len(part) or len(part) == EVENTS_PER_COMMIT_MAX):
+            yield first, part
+            part = []
+        if not part:
+            first = counter
+        part.append(row)
+    if part:
+        yield first, part
 
 
 def _committed(folder: JournalFolder, oldest: SpoolHeader) -> tuple[int, bool]:

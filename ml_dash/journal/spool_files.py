@@ -1,9 +1,9 @@
 """The files of one writer's spool, on disk or in place of it: made ready ahead of need, opened, locked, removed.
 
-    {"format":"ml-dash-spool","version":1,"writer":…,"session":…,"first":…,"position":…}
+    sum,{"format":"ml-dash-spool","version":1,"writer":…,"session":…,"first":…,"position":…}
 
-is the header of a file.  `first` is the writer's counter of the first event in it, `position` a durable place in the
-journal: every commit of the file's events stands behind it.
+is the header of a file, sealed as a row is.  `first` is the writer's counter of the first event in it, `position` a
+durable place in the journal: every commit of the file's events stands behind it.
 
 The first file's lock is the sign that the writer lives.  Every file gets its name for good only behind that lock, and
 a file that holds nothing yet is all zeros, so whoever finds the files of a dead writer knows what is in them.
@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import orjson
 
+from ..facts.rows import seal
 from .chain import Position
 from .folder import JournalFolder
 from .lock import hold_alone, release
@@ -205,7 +206,7 @@ class SpoolFiles:
             "position": asdict(self.position) if self.position is not None else None,
         }
         try:
-            file.begin(first, orjson.dumps(header) + b"\n", definitions)
+            file.begin(first, seal(orjson.dumps(header)), definitions)
         except BaseException:
             self._drop(file)
             raise

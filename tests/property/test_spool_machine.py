@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_files
 from ml_dash.journal.alarm import Alarm
-from ml_dash.journal.drain import read_spool
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.spool import Spool, Stream
+from ml_dash.journal.spool_reading import read_spool
 from tests.writer.faults import FaultyDisk
 
 

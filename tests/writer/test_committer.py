@@ -12,10 +12,12 @@ import pytest
 
 from ml_dash.clock import sleep_s
 from ml_dash.errors import ExperimentError, StorageError
+from ml_dash.facts.rows import seal
 from ml_dash.journal import committer as committer_module
 from ml_dash.journal.appender import Appender
-from ml_dash.journal.drain import left_behind, read_spool
+from ml_dash.journal.drain import left_behind
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.spool_reading import read_spool
 from ml_dash.journal.writer import Writer
 
 from .faults import FULL, FaultyDisk
@@ -317,7 +319,7 @@ def test_what_others_left_and_nobody_can_read_does_not_fail_a_flush(
 ) -> None:
     writer = Writer(folder)
     alien = Path(folder.spool_path("zz", 1))
-    alien.write_bytes(b'{"format":"ml-dash-spool","version":99,"writer":"zz"}\n')
+    alien.write_bytes(seal(b'{"format":"ml-dash-spool","version":99,"writer":"zz"}'))
     log(writer, "loss", 1)
     assert writer.flush() == 1
     assert "version 99" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import pytest
 from ml_dash.errors import JournalCorruptError, StorageError
 from ml_dash.facts.codec import decode_events, events_of
 from ml_dash.facts.events import RUN_FAILED
+from ml_dash.facts.rows import seal
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
 from ml_dash.journal.drain import drain, find_dead, has_dead, is_alive
@@ -195,6 +196,42 @@ def test_a_row_that_changed_on_the_disk_is_not_believed(folder: JournalFolder) -
     assert 5 <= len(found) < 10
 
 
+def test_a_byte_of_a_spool_that_changes_costs_its_own_event_only_and_is_named(
+    folder: JournalFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    writer = die_recording(folder, 20)
+    data = Path(folder.spool_path(writer, 1)).read_bytes().rstrip(b"\0")
+    rows = data.index(b"\n") + 1
+    last_row = data.rindex(b"\n", 0, -1) + 1
+    for place in range(rows, last_row, 29):
+        copy = JournalFolder(folder.experiment.with_name(f"copy{place}"))
+        shutil.copytree(folder.experiment, copy.experiment)
+        path = Path(copy.spool_path(writer, 1))
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        found = points(reopen(copy), "loss")
+        assert found == sorted(set(found)), f"byte {place}: doubled, or out of order"
+        is_definition = b'"define"' in data[data.rindex(b"\n", 0, place) : data.index(b"\n", place)]
+        assert len(found) >= (10 if is_definition else 19), f"byte {place}: lost"
+        assert Path(f"{path}.damaged").exists()
+        assert "has changed on the disk" in capfd.readouterr().err
+        assert points(reopen(copy), "loss") == found
+
+
+def test_a_spool_whose_header_has_changed_is_kept_and_named_and_stops_nobody(
+    folder: JournalFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    writer = die_recording(folder, 20)
+    data = Path(folder.spool_path(writer, 1)).read_bytes()
+    for place in range(0, data.index(b"\n"), 13):
+        copy = JournalFolder(folder.experiment.with_name(f"copy{place}"))
+        shutil.copytree(folder.experiment, copy.experiment)
+        path = Path(copy.spool_path(writer, 1))
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert points(reopen(copy), "loss") == list(range(10)), "what was committed, once"
+        assert Path(f"{path}.damaged").exists()
+        assert "at byte 0 of its spool" in capfd.readouterr().err
+
+
 def test_a_first_file_that_is_gone_does_not_take_the_others_with_it(folder: JournalFolder, small_files: None) -> None:
     writer = die_recording(folder)
     content = folder.spool_files()[writer]
@@ -209,7 +246,7 @@ def test_a_first_file_that_is_gone_does_not_take_the_others_with_it(folder: Jour
 def test_a_spool_of_a_newer_release_is_refused_by_name_and_kept(folder: JournalFolder) -> None:
     Writer(folder).close()
     path = Path(folder.spool_path("zz", 1))
-    path.write_bytes(b'{"format":"ml-dash-spool","version":2,"writer":"zz"}\n')
+    path.write_bytes(seal(b'{"format":"ml-dash-spool","version":2,"writer":"zz"}'))
     with pytest.raises(StorageError, match=r"version 2.*upgrade ml_dash"):
         Writer(folder)
     assert path.exists()

@@ -17,9 +17,10 @@ from ml_dash.errors import ExperimentError, StorageError
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_shapes
 from ml_dash.journal.alarm import Alarm
-from ml_dash.journal.drain import is_alive, read_spool
+from ml_dash.journal.drain import is_alive
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.spool import Spool, Stream
+from ml_dash.journal.spool_reading import read_spool
 
 from .faults import FULL, FaultyDisk
 from .support import in_threads, wait_until
