@@ -26,7 +26,7 @@ from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, try_drain
 from .journal.reader import JournalReader
-from .journal.survey import survey
+from .journal.survey import Redacted, survey
 from .prefix import parse_prefix
 from .reading.listing import Summary, folder_of, list_experiments, root_of
 from .reading.points import commits_of, iso_time, reading
@@ -48,7 +48,7 @@ class Report:
 
     `ok` says that every byte replays, except what was declared or has healed, and what a living writer may be writing
     at the end; `events` and `segments` are how many there are, `head` the hash that the chain ends in, `damage` every
-    stretch of bytes that does not replay, `bytes` the size of all segments.
+    stretch of bytes that does not replay, `bytes` the size of all segments, `redactions` what was taken out on purpose.
     """
 
     ok: bool
@@ -57,6 +57,7 @@ class Report:
     head: str
     damage: tuple[Damage, ...]
     bytes: int
+    redactions: tuple[Redacted, ...] = ()
 
 
 def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: int | datetime | None = None) -> Run:
@@ -142,7 +143,9 @@ def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> R
     folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
     with reading(folder):
         found = survey(folder)
-    return Report(found.ok, found.events, found.segments, found.head, tuple(found.damage), found.bytes)
+    return Report(
+        found.ok, found.events, found.segments, found.head, tuple(found.damage), found.bytes, found.redactions
+    )
 
 
 def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> list[Damage]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment, correct
+from ml_dash import Experiment, correct, redact
 from ml_dash.facts.codec import events_of
 from ml_dash.facts.events import COLUMNAR_TYPES, EVENT_TYPES, STREAM_TYPES, Event
 from ml_dash.reading.replay import Replay
@@ -118,6 +118,7 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
         experiment.run.start()
         failing()
     correct("alice/ml/a", 3, lr=0.2, reason="wrong", dash_root=tmp_path)
+    redact("alice/ml/a", 4, "message", reason="leaked", dash_root=tmp_path)
     [folder] = tmp_path.rglob("_journal")
     replay = Replay(_folder(folder.parent))
     state = replay.refresh()

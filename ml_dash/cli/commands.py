@@ -23,6 +23,7 @@ COMMANDS = {
     "events": ".events",
     "list": ".list_command",
     "recover": ".recover",
+    "redact": ".redact",
     "show": ".show",
     "verify": ".verify",
     "version": ".version",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..clock import to_datetime
 from ..history import Run, Summary
-from ..state import Correction, FieldState, FileState, MetricState, Session, TrackState
+from ..state import Correction, FieldState, FileState, MetricState, Redaction, Session, TrackState
 
 
 def json_run(run: Run) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def json_run(run: Run) -> dict[str, Any]:
         "files": [json_file(file) for file in state.files.values()],
         "logs": dict(state.log_counts),
         "corrections": [json_correction(correction) for correction in state.corrections.values()],
+        "redactions": [json_redaction(redaction) for redaction in state.redactions.values()],
         "unknown": dict(state.unknown),
         "damage": len(run.damage),
     }
@@ -62,6 +63,17 @@ def json_correction(correction: Correction) -> dict[str, Any]:
         "reason": correction.reason,
         "by": correction.by,
         "time": to_datetime(correction.time_us),
+    }
+
+
+def json_redaction(redaction: Redaction) -> dict[str, Any]:
+    return {
+        "seq": redaction.seq,
+        "redacted": redaction.redacted,
+        "field": redaction.field,
+        "reason": redaction.reason,
+        "by": redaction.by,
+        "time": to_datetime(redaction.time_us),
     }
 
 

@@ -6,6 +6,7 @@ import click
 from click.exceptions import Exit
 from rich.text import Text
 
+from ..clock import to_datetime
 from ..history import Report
 from ..history import verify as verify_journal
 from ..journal.damage import DamageKind
@@ -56,6 +57,18 @@ def json_report(report: Report) -> dict[str, object]:
             }
             for damage in report.damage
         ],
+        "redactions": [
+            {
+                "seq": each.seq,
+                "redacted": each.redacted,
+                "field": each.field,
+                "reason": each.reason,
+                "by": each.by,
+                "time": to_datetime(each.time_us),
+                "is_done": each.is_done,
+            }
+            for each in report.redactions
+        ],
     }
 
 
@@ -70,6 +83,10 @@ def _print(prefix: str, report: Report, output: Output) -> None:
         kind = f"{damage.kind.value}, declared" if damage.declared else damage.kind.value
         where = f"segment {damage.segment:08d}, {damage.bytes:,} bytes from byte {damage.offset:,}"
         output.line(f"  {kind}: {where}: expected {damage.expected}, found {damage.found}")
+    for each in report.redactions:
+        what = f"event {each.redacted:,}" + (f", {each.field}" if each.field is not None else "")
+        done = "redacted" if each.is_done else f"NOT REDACTED YET, call `ml-dash redact {prefix} {each.redacted}` again"
+        output.line(f"  {done}: {what} by {each.by}, event {each.seq:,}: {each.reason}")
     if any(damage.refuses_writing for damage in report.damage):
         output.line(f"  What is intact stays readable. To write to it again: ml-dash recover {prefix}")
     elif any(damage.kind is DamageKind.TORN for damage in report.damage):

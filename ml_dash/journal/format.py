@@ -27,13 +27,16 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import orjson
 
-from ..state.nouns import Redaction
-from ..state.redactions import patched
+if TYPE_CHECKING:
+    from ..state.nouns import Redaction
+
 
 FORMAT_NAME = "ml-dash-journal"
 FORMAT_VERSION = 1
@@ -256,6 +259,20 @@ def decode_commit(line: bytes, previous_hash: str, journal: str, segment: int, o
     if match is None or chain_hash(previous_hash, journal, body) != line_hash:
         return None
     return _commit_of(match, line_hash, segment, offset)
+
+
+def patched(line: bytes, patches: Mapping[str, str], start: int = 0) -> bytes:
+    """`line`, which begins at byte `start` of the whole one, with the declared patches in it.
+
+    Raises ValueError where one lies outside of it.
+    """
+    data = bytearray(line)
+    for key, new in patches.items():
+        at = int(key) - start
+        if at < 0 or at + len(new) > len(data):
+            raise ValueError(f"a patch at byte {key} lies outside of its line")
+        data[at : at + len(new)] = new.encode("ascii")
+    return bytes(data)
 
 
 def decode_redacted(line: bytes, redaction: Redaction, previous_hash: str, journal: str) -> CommitLine | None:

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..errors import JournalVersionError
 from ..facts.codec import CodecError, decode_events, events_of
 from ..facts.events import EVENT_REDACTED
-from ..state.nouns import Redaction
-from ..state.redactions import patched, redactions_in
 from .chain import Position, end_of, find_journal, is_corrupt, islands, read_header, walk
 from .chart import Extent, chart
 from .damage import Damage, DamageKind
@@ -35,8 +34,12 @@ from .format import (
     Header,
     decode_redacted,
     looks_like_commit,
+    patched,
     stated_hash,
 )
+
+if TYPE_CHECKING:
+    from ..state.nouns import Redaction
 
 CHUNK_BYTES = 4 * 1024 * 1024
 HEADER_BYTES = 64 * 1024
@@ -297,12 +300,31 @@ class JournalReader:
         if not self._looks_ahead or not looks_like_commit(text):
             return None
         if segment not in self._seen_ahead:
-            self._seen_ahead[segment] = self._look_ahead(segment)
+            self._seen_ahead[segment] = self._look_ahead(segment) if self._may_be_redacted(segment) else {}
         redaction = self._seen_ahead[segment].get((segment, offset))
         return None if redaction is None else decode_redacted(text, redaction, before, journal)
 
+    def _may_be_redacted(self, segment: int) -> bool:
+        """Whether the words stand anywhere from a segment on: an ordinary journal need not be parsed twice."""
+        overlap = len(_REDACTED_IN_BYTES)
+        for number in self.segments:
+            status = self._disk.status(self._folder.segment_path(number)) if number >= segment else None
+            if status is None:
+                continue
+            descriptor = self._disk.open_read(self._folder.segment_path(number))
+            try:
+                for start in range(0, status.size, CHUNK_BYTES):
+                    if _REDACTED_IN_BYTES in self._disk.read_at(descriptor, start, CHUNK_BYTES + overlap):
+                        return True
+            finally:
+                self._disk.close(descriptor)
+        return False
+
     def _look_ahead(self, segment: int) -> dict[Place, Redaction]:
         """Rule 4: what is declared from the beginning of a segment on, the last declaration of each commit."""
+        # Most readers never come here, and need not wait for the fold to be loaded.
+        from ..state.redactions import redactions_in
+
         header = self.header(segment)
         reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
         found: dict[Place, Redaction] = {}

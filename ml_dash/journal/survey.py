@@ -7,12 +7,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..facts.codec import CodecError, decode_events
+from ..facts.codec import CodecError, decode_events, events_of
+from ..facts.events import EVENT_REDACTED
+from ..state.nouns import Redaction
+from ..state.redactions import redactions_in
 from .damage import Damage, DamageKind
 from .folder import JournalFolder
-from .format import GENESIS_HASH, CommitLine
+from .format import GENESIS_HASH, CommitLine, patched
 from .leftovers import is_being_written
 from .reader import JournalReader
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Event `seq` says that values of event `redacted` were taken out, by whom (`user@host`) and why.
+
+    `is_done` is False where the bytes were not replaced: whoever declared it was killed before.
+    """
+
+    seq: int
+    redacted: int
+    field: str | None
+    reason: str | None
+    by: str | None
+    time_us: int
+    is_done: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +52,7 @@ class Survey:
     last_seq: int
     damage: tuple[Damage, ...]
     is_being_written: bool
+    redactions: tuple[Redacted, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -59,14 +79,19 @@ def survey(folder: JournalFolder) -> Survey:
     unreadable = []
     numbers: set[int] = set()
     torn: list[Damage] = []
+    redactions: list[Redaction] = []
     is_written = False
     while True:
         for line in reader.commits():
             events += line.count
             commits += 1
             try:
-                for block in decode_events(line.events, line.count):
+                blocks = decode_events(line.events, line.count)
+                for block in blocks:
                     block.check()
+                if any(block.type == EVENT_REDACTED for block in blocks):
+                    events_there = events_of(blocks, line.first, line.time_us, line.writer, line.session)
+                    redactions += redactions_in(events_there)
             except CodecError as error:
                 unreadable.append(_unreadable(line, error))
         numbers.update(reader.segments)
@@ -87,7 +112,26 @@ def survey(folder: JournalFolder) -> Survey:
         reader.next_seq - 1,
         (*reader.damage, *unreadable),
         is_written,
+        _redacted(folder, redactions),
     )
+
+
+def _redacted(folder: JournalFolder, redactions: list[Redaction]) -> tuple[Redacted, ...]:
+    return tuple(
+        Redacted(each.seq, each.redacted, each.field, each.reason, each.by, each.time_us, _is_done(folder, each))
+        for each in redactions
+    )
+
+
+def _is_done(folder: JournalFolder, redaction: Redaction) -> bool:
+    descriptor = folder.disk.open_read(folder.segment_path(redaction.segment))
+    try:
+        line = folder.disk.read_at(descriptor, redaction.offset, redaction.bytes)
+        return patched(line, redaction.patches) == line
+    except ValueError:
+        return False
+    finally:
+        folder.disk.close(descriptor)
 
 
 def _unreadable(line: CommitLine, error: CodecError) -> Damage:

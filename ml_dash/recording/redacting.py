@@ -32,14 +32,13 @@ from ..journal.checkpoint import Trust
 from ..journal.damage import Damage
 from ..journal.drain import drain, is_alive
 from ..journal.folder import JournalFolder
-from ..journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash, stated_hash
+from ..journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash, patched, stated_hash
 from ..journal.reader import JournalReader
 from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
-from ..reading.points import reading
 from ..state.corrections import CORRECTABLE
 from ..state.nouns import Redaction
-from ..state.redactions import Path, leaves_in, marker, patched, redactions_in
+from ..state.redactions import Path, leaves_in, marker, redactions_in
 from .remarks import event_at, remark_batch, who
 
 KEPT = frozenset("session parent id seq level stream name checksum segment offset bytes hash now patches".split())
@@ -90,8 +89,7 @@ def redact(
     trust = Trust(folder)
     appender = Appender(folder, new_id(), trusted=trust, on_sealed=trust.sealed)
     try:
-        with reading(folder):
-            return _redact(folder, appender, event, field, reason)
+        return _redact(folder, appender, event, field, reason)
     except OSError as error:
         raise StorageError(
             f"{folder.path} cannot be written to: {error}. The value may still be there; redact it again as a user who "

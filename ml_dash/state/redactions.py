@@ -9,7 +9,7 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -59,17 +59,6 @@ def redactions_in(events: Iterable[Event]) -> list[Redaction]:
             except (KeyError, TypeError, ValueError, AttributeError):
                 continue
     return found
-
-
-def patched(line: bytes, patches: Mapping[str, str], start: int = 0) -> bytes:
-    """`line`, which begins at byte `start` of the whole one, with what stands in it instead."""
-    data = bytearray(line)
-    for key, new in patches.items():
-        at = int(key) - start
-        if at < 0 or at + len(new) > len(data):
-            raise ValueError("a patch lies outside its line")
-        data[at : at + len(new)] = new.encode("ascii")
-    return bytes(data)
 
 
 def marker(length: int) -> str:
