@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..facts.events import EXPERIMENT_DESCRIBED
+from .old_names import also_called
 from .recorder import Recorder, not_started
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class BindrNames(list[str]):
         super().__init__(names)
         self._look_up = look_up
 
+    @also_called(bindr_name="name")
     def __call__(self, name: str) -> Bindr:
         return self._look_up(name)
 

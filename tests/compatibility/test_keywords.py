@@ -23,6 +23,11 @@ def test_files_take_the_argument_names_of_upstream(experiment: Experiment, tmp_p
     assert len(files("m").delete(pattern="*")) == 3
 
 
+def test_a_bindr_is_asked_for_by_its_name(experiment: Experiment) -> None:
+    saved = experiment.files("m", bindrs=["arm"]).save_text("x", to="a.txt")
+    assert experiment.bindrs(bindr_name="arm").list() == experiment.bindrs("arm").list() == [saved]
+
+
 def test_two_names_of_one_argument_exclude_each_other(experiment: Experiment) -> None:
     with pytest.raises(TypeError, match="two names of one argument"):
         experiment.files.upload(fpath="a.txt", path="b.txt")
