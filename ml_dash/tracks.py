@@ -36,12 +36,14 @@ class Tracks:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._builders: dict[str, TrackBuilder] = {}
 
     def __call__(self, topic: str) -> TrackBuilder:
-        """A topic, by any name but the empty one.  Raises ConfigurationError."""
+        """A topic, by any name but the empty one; the same object each time.  Raises ConfigurationError."""
         if not isinstance(topic, str) or not topic:
             raise ConfigurationError(f"the topic {topic!r:.100} is not usable. Expected a name such as 'robot/pose'")
-        return TrackBuilder(self._recorder, topic)
+        found = self._builders.get(topic)
+        return found if found is not None else self._builders.setdefault(topic, TrackBuilder(self._recorder, topic))
 
     def flush(self) -> None:
         """Everything recorded so far survives power loss when this returns.  Raises StorageError, LockError."""

@@ -202,6 +202,11 @@ def test_a_topic_is_a_name(experiment: Experiment, topic: Any) -> None:
         experiment.tracks(topic)
 
 
+def test_a_topic_gives_the_same_builder_each_time(experiment: Experiment) -> None:
+    assert experiment.tracks("a/b") is experiment.tracks("a/b")
+    assert experiment.tracks("a/b") is not experiment.tracks("a_b")
+
+
 def test_topics_that_look_alike_are_apart(experiment: Experiment) -> None:
     topics = ["a/b", "a_b", "a.b", "a//b", "/a/b", "A/b", "ä", 'q"uote', "back\\slash", "new\nline", "../x"]
     for number, topic in enumerate(topics):
