@@ -18,7 +18,9 @@ from ml_dash.facts.events import EVENT_REDACTED
 from ml_dash.history import Report
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.format import HASH_TAIL_BYTES, chain_hash
 from ml_dash.reading.replay import KEEP_BYTES_MIN, Replay
+from ml_dash.recording.remarks import record_remark
 
 PREFIX = "alice/ml/a"
 SECRET = "hunter2-hunter2"
@@ -308,6 +310,32 @@ def test_a_declaration_that_does_not_fit_its_line_restores_nothing(tmp_path: Pat
     segment(tmp_path).write_bytes(whole[:at] + b'"db.user":"us"' + whole[at + 14 :])
     assert declared["now"] not in whole[: declared["offset"] + declared["bytes"]].decode()
     assert not verified(tmp_path).ok
+
+
+def test_no_declaration_makes_a_value_valid_that_is_no_marker(tmp_path: Path) -> None:
+    """Rewritten as redaction does it, with all hashes right; only that what stands there now is another value."""
+    recorded(tmp_path)
+    redact(tmp_path, LINE, "metadata")
+    whole = segment(tmp_path).read_bytes()
+    lines = whole.splitlines(keepends=True)
+    header, index = json.loads(lines[0]), next(at for at, line in enumerate(lines) if b'"lr":0.125' in line)
+    for new, is_ok in ((b'"***"', True), (b"0.375", False)):
+        segment(tmp_path).write_bytes(whole)
+        at = lines[index].index(b'"lr":0.125') + 5
+        changed = lines[index].replace(b'"lr":0.125', b'"lr":' + new)
+        before = json.loads(lines[index - 1])["hash"]
+        payload = {
+            "seq": PARAMS,
+            "segment": 1,
+            "offset": whole.index(lines[index]),
+            "bytes": len(changed),
+            "hash": json.loads(lines[index])["hash"],
+            "now": chain_hash(before, header["journal"], changed[: -HASH_TAIL_BYTES - 1]),
+            "patches": {str(at): new.decode()},
+        }
+        record_remark(JournalFolder(tmp_path / PREFIX), EVENT_REDACTED, payload, "s1")
+        segment(tmp_path).write_bytes(segment(tmp_path).read_bytes().replace(lines[index], changed))
+        assert verified(tmp_path).ok is is_ok
 
 
 def test_a_redacted_commit_behind_damage_is_still_read(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ A line is valid if and only if
     and its first sequence number follows the last one that it accepts.
 
 In the place of rule 2, a commit may have been redacted, which a commit behind it declares that is valid itself
-(`event.redacted`): the line is then valid if and only if it is as long and states the hash that are declared, and
-rule 2 gives the declared hash `now` for the line with the declared patches in it.  The line behind it continues the
-hash that it states.  What really stands where the patches belong is never looked at: so the line is valid before they
-are written, half-written and afterwards, and a reader sees the patches in each case that is not valid by rule 2.
+(`event.redacted`): the line is then valid if and only if it is as long and states the hash that are declared, the
+patches are markers (`state/redactions.py`), and rule 2 gives the declared hash `now` for the line with the patches in
+it.  The line behind it continues the hash that it states.  What really stands where the patches belong is never looked
+at: so the line is valid before they are written, half-written and afterwards, and a reader sees the patches in each
+case that is not valid by rule 2.
 
 Bytes are compared, never parsed leniently: a line that means the same but reads otherwise is not valid.  Rules 1 and 2
 hold for the header of every version, also of those to come: so a version that this release does not know is told from
@@ -286,7 +287,8 @@ def decode_redacted(line: bytes, redaction: Redaction, previous_hash: str, journ
         return None
     if chain_hash(previous_hash, journal, body) != redaction.now:
         return None
-    return _commit_of(match, redaction.hash, redaction.segment, redaction.offset)
+    line_found = _commit_of(match, redaction.hash, redaction.segment, redaction.offset)
+    return line_found if line_found.first <= redaction.redacted <= line_found.last else None
 
 
 def _commit_of(match: re.Match[bytes], line_hash: str, segment: int, offset: int) -> CommitLine:

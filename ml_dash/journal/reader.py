@@ -288,7 +288,11 @@ class JournalReader:
         if redaction is None or redaction.hash != line.hash:
             return line
         start = line.end - 1 - line.offset - HASH_TAIL_BYTES - len(line.events)
-        return replace(line, events=patched(line.events, redaction.patches, start))
+        try:
+            return replace(line, events=patched(line.events, redaction.patches, start))
+        except ValueError:
+            # A declaration that does not fit is none.
+            return line
 
     def _redacted(self, data: bytes, at: Position) -> CommitLine | None:
         """The commit at `at`, if the line with which `data` begins is a redacted one."""

@@ -124,7 +124,10 @@ def _redacted(folder: JournalFolder, redactions: list[Redaction]) -> tuple[Redac
 
 
 def _is_done(folder: JournalFolder, redaction: Redaction) -> bool:
-    descriptor = folder.disk.open_read(folder.segment_path(redaction.segment))
+    try:
+        descriptor = folder.disk.open_read(folder.segment_path(redaction.segment))
+    except FileNotFoundError:
+        return False
     try:
         line = folder.disk.read_at(descriptor, redaction.offset, redaction.bytes)
         return patched(line, redaction.patches) == line

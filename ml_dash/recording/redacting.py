@@ -10,6 +10,7 @@ This is the one rewrite there is.  Its order survives a kill at any moment:
     replay the value is overwritten where it stands whole.
  4. A spool that the event went through must be gone: the writer's session has to be over.
 
+A reader that was folding at this moment may write the cache once more, from before; the next reader replaces that one.
 What cannot be reached from here keeps the value: copies, backups, file system snapshots, a terminal, other events that
 say the same, and the memory of processes that have read it.
 """

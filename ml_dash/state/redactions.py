@@ -31,8 +31,11 @@ def redaction_of(event: Event) -> Redaction:
     numbers = [redacted, data["segment"], data["offset"], data["bytes"]]
     if any(type(number) is not int or number < 0 for number in numbers) or not 0 < redacted < event.seq:
         raise ValueError("a redaction names an earlier event, and where the line with it stands")
-    if not isinstance(patches, dict) or not all(at.isdigit() and text(new).isascii() for at, new in patches.items()):
-        raise TypeError("patches are ASCII text by the offset in the line")
+    if not isinstance(patches, dict) or any(
+        not at.isdecimal() or new != marker(len(new)) for at, new in patches.items()
+    ):
+        # Nothing else: who redacts can take values out of history, and never put any in.
+        raise ValueError("patches are markers by the offset in the line")
     return Redaction(
         event.seq,
         redacted,
