@@ -22,6 +22,9 @@ from ml_dash.journal.format import HASH_TAIL_BYTES, chain_hash
 from ml_dash.reading.replay import KEEP_BYTES_MIN, Replay
 from ml_dash.recording.remarks import record_remark
 
+from .histories import event, point
+from .journals import append, session
+
 PREFIX = "alice/ml/a"
 SECRET = "hunter2-hunter2"
 WHY = "it leaked"
@@ -371,6 +374,46 @@ def test_several_values_of_one_commit_are_redacted_one_after_the_other(tmp_path:
     assert (params["db.password"], params["db.user"], params["db.pin"]) == ("[redacted]*****", "**", "**")
     report = verified(tmp_path)
     assert (report.ok, [each.is_done for each in report.redactions]) == (True, [True] * 4)
+
+
+def test_a_value_in_a_sealed_segment_is_redacted_and_every_reader_passes_over_it(tmp_path: Path) -> None:
+    experiment = tmp_path / PREFIX
+    folder = append(experiment, *session("s1", [event("params.set", params={"password": SECRET})], end=None))
+    points = [point("train", step=step) for step in range(60)]
+    parts = [("s1", points[at : at + 5]) for at in range(0, 60, 5)]
+    append(experiment, *parts, segment_bytes_max=1000)
+    assert len(folder.segment_numbers()) > 3
+    live = Replay(folder)
+    live.refresh()
+    seq = next(each.seq for each in ml_dash.events(PREFIX, dash_root=tmp_path) if each.type == "params.set")
+    redact(tmp_path, seq, "password")
+    assert counted(tmp_path) == 0
+    append(experiment, ("s2", points[:5]), segment_bytes_max=1000)
+    for state in (live.refresh(), load(tmp_path).state, Replay(folder, at=seq).refresh()):
+        assert state.params["password"] == "[redacted]*****"
+    assert load(tmp_path).state.metrics["train"].count == 65
+    assert list(verified(tmp_path).damage) == []
+    assert verified(tmp_path).ok
+
+
+def test_others_go_on_recording_meanwhile(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    other = Experiment(PREFIX, dash_root=tmp_path, console=False)
+    with other.run:
+        for step in range(20):
+            other.metrics("live").log(step=step)
+            if step % 5 == 0:
+                other.flush()
+                redact(tmp_path, FIRST_POINT + step, "note")
+                assert other.params.get("lr") == 0.125
+        redact(tmp_path, PARAMS, "db.password")
+        assert other.params.get("db.password") == "[redacted]*****"
+    run = load(tmp_path)
+    assert run.metrics["live"].columns()["step"] == list(range(20))
+    assert [note.startswith("[redacted]") for note in run.metrics["train"].columns()["note"]] == [
+        step in (0, 5, 10, 15) for step in range(30)
+    ]
+    assert verified(tmp_path).ok
 
 
 # -- what cannot be redacted -------------------------------------------------------------------------------------
