@@ -97,6 +97,7 @@ class Spool:
             self._trouble(error)
             self._alarm.sound(*self._troubles.pop())
             self._file = self._files.open_in_memory(1, 0, b"")
+        self._full: SpoolFile | None = None
         self._oldest = self._file
         self._fast_add: Callable[[bytes], Any] = self._file.fast_add or _no_place
         self.cursor = SpoolCursor(self._file)
@@ -180,11 +181,14 @@ class Spool:
     def _add_somewhere(self, row: bytes) -> None:
         if self._refusal is not None:
             raise self._refusal()
-        while not self._is_added(self._file, row):
-            following = self._follow(self._file, len(row))
+        while not self._is_added(file := self._file, row):
+            following = self._follow(file, len(row))
             if following is None:
                 return
-            self._file = following
+            # Here and not by the committer, which may be waiting for a disk while a tight loop fills file after file.
+            if self._full is not None:
+                self._full.give_back()
+            self._full, self._file = file, following
         self._open_fast_way()
 
     def _is_added(self, file: SpoolFile, row: bytes) -> bool:
@@ -344,8 +348,7 @@ class Spool:
     def give_back(self) -> None:
         """Frees what the files that take no further row occupy in this process."""
         for file in self._chain():
-            if file.is_linked:
-                file.give_back()
+            file.give_back()
 
     def prepare(self, bytes_ahead: int) -> None:
         """Makes ready what the next `bytes_ahead` bytes of rows need; and leaves memory, if the disk works again."""

@@ -84,12 +84,12 @@ class SpoolFile:
     def add(self, row: bytes) -> bool:
         """False where the row has no place here.  Raises OSError; then part of the row may be in the file, and nothing
         may follow it there."""
-        spool_map = self._map
+        spool_map, written = self._map, self._written
         try:
             if spool_map is None or spool_map.tell() + len(row) > self.size:
                 return False
-            if self._written is not None:
-                self._disk.write(self._written, row)
+            if written is not None:
+                self._disk.write(written, row)
             spool_map.write(row)
         except ValueError:
             return False
@@ -139,8 +139,8 @@ class SpoolFile:
             self._faulted += length
 
     def give_back(self) -> None:
-        """Frees what a shut file occupies in this process; it can still be read, unless memory is all it has."""
-        if not self.is_memory:
+        """Frees what the file occupies in this process, if it takes no further row and its rows are on the disk."""
+        if self.is_linked and not self.is_memory:
             self.close()
 
     def close(self) -> None:
