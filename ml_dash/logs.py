@@ -117,19 +117,10 @@ class Logs(_ByLevel):
         UTC; `metadata` is {} where none was given.  Of the lines of that level whose message contains `search`, in any
         case, the answer holds at most `limit` from the `start`-th on.
         """
-        from .reading.points import iso_time, log_rows
+        from .reading.points import log_rows
 
         wanted = None if level is None else LogLevel.validate(level)
-        return [
-            {
-                "sequenceNumber": entry.index,
-                "timestamp": iso_time(entry.time_us),
-                "level": entry.level,
-                "message": entry.message,
-                "metadata": entry.metadata or {},
-            }
-            for entry in log_rows(self._recorder.replay(), wanted, search, start, limit)
-        ]
+        return [entry.as_dict() for entry in log_rows(self._recorder.replay(), wanted, search, start, limit)]
 
     def handler(self, level: int | str = 0) -> logging.Handler:
         """A standard handler that records what the `logging` module gives it: `logging.getLogger().addHandler(…)`.

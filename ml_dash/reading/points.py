@@ -38,7 +38,10 @@ from .replay import Replay
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One log line.  `index` counts the log lines of the experiment from 0; `metadata` is None where none was given."""
+    """One log line.  `index` counts the log lines of the experiment from 0; `metadata` is None where none was given.
+
+    Its values are also had by the keys of `experiment.logs.read()`: `entry["message"]`, `dict(entry)`.
+    """
 
     index: int
     seq: int
@@ -51,6 +54,22 @@ class LogEntry:
     def time(self) -> datetime:
         """`time_us` as an aware UTC datetime."""
         return to_datetime(self.time_us)
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{sequenceNumber, timestamp, level, message, metadata}`; `metadata` is {} where none was given."""
+        return {
+            "sequenceNumber": self.index,
+            "timestamp": iso_time(self.time_us),
+            "level": self.level,
+            "message": self.message,
+            "metadata": self.metadata or {},
+        }
+
+    def keys(self) -> Iterable[str]:
+        return self.as_dict().keys()
+
+    def __getitem__(self, key: str) -> Any:
+        return self.as_dict()[key]
 
 
 @dataclass(frozen=True, slots=True)

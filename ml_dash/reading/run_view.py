@@ -6,17 +6,31 @@ event that the view was loaded at: what is recorded afterwards does not show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from ..clock import to_datetime
+from ..facts.copies import own_copy
 from ..journal.damage import Damage
 from ..journal.folder import JournalFolder
 from ..prefix import Prefix
+from ..recording.file_records import as_dict
 from ..state import FileState, FrozenDict, Session, State, Status
 from .stream_views import LogView, MetricView, TrackView
+
+
+class FileView(FileState):
+    """A saved file.  Its values are also had by the keys of `files.list()`: `file["sizeBytes"]`, `dict(file)`."""
+
+    __slots__ = ()
+
+    def keys(self) -> Iterable[str]:
+        return as_dict(self).keys()
+
+    def __getitem__(self, key: str) -> Any:
+        return as_dict(self)[key]
 
 
 class Run:
@@ -73,7 +87,7 @@ class Run:
     @property
     def params(self) -> Mapping[str, Any]:
         """Flat, under dotted keys."""
-        return FrozenDict(deepcopy(dict(self._state.params)))
+        return FrozenDict(own_copy(dict(self._state.params)))
 
     @property
     def description(self) -> str | None:
@@ -89,7 +103,7 @@ class Run:
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        return deepcopy(self._state.metadata)
+        return own_copy(self._state.metadata)
 
     @property
     def created(self) -> datetime | None:
@@ -107,14 +121,15 @@ class Run:
         return tuple(self._state.sessions.values())
 
     @property
-    def files(self) -> tuple[FileState, ...]:
+    def files(self) -> tuple[FileView, ...]:
         """The newest version of each file that is not deleted, by path."""
         newest: dict[tuple[str, str], FileState] = {}
         for file in self._state.files.values():
             known = newest.get((file.path, file.filename))
             if known is None or file.seq > known.seq:
                 newest[file.path, file.filename] = file
-        return tuple(file for _, file in sorted(newest.items()) if file.deleted_us is None)
+        standing = (file for _, file in sorted(newest.items()) if file.deleted_us is None)
+        return tuple(FileView(*(getattr(file, each.name) for each in fields(file))) for file in standing)
 
     @property
     def logs(self) -> LogView:

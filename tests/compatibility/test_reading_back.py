@@ -63,6 +63,21 @@ def test_an_object_that_was_never_started_says_what_another_one_has_just_recorde
         assert other.id == experiment.id
 
 
+def test_what_is_loaded_is_had_by_the_keys_under_which_it_is_read_while_recording(tmp_path: Path) -> None:
+    with Experiment(PREFIX, dash_root=str(tmp_path)).run as experiment:
+        experiment.log("hello", level="warn", step=3)
+        experiment.log("bye")
+        experiment.files("m", tags=["best"]).save_text("x", to="a.txt")
+        lines, files = experiment.logs.read(), experiment.files.list()
+    run = ml_dash.load(PREFIX, dash_root=tmp_path)
+    assert [dict(line) for line in run.logs] == lines
+    assert [dict(file) for file in run.files] == files
+    assert run.logs[0]["message"] == run.logs[0].message == "hello"
+    assert run.files[0]["sizeBytes"] == run.files[0].size_bytes == 1
+    with pytest.raises(KeyError):
+        run.logs[0]["text"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_that_only_reads_neither_waits_nor_writes(tmp_path: Path) -> None:
     with Experiment(PREFIX, dash_root=str(tmp_path)).run as experiment:
