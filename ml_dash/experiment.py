@@ -227,9 +227,8 @@ class Experiment(Described):
         state = self._stored_state()
         if state is None or state.created_us is None or state.time_us is None:
             return None
-        from copy import deepcopy
-
         from .clock import to_datetime
+        from .facts.copies import own_copy
 
         return {
             "id": self.id,
@@ -241,7 +240,7 @@ class Experiment(Described):
             "description": state.description,
             "tags": list(state.tags),
             "bindrs": list(state.bindrs),
-            "metadata": deepcopy(state.metadata),
+            "metadata": own_copy(state.metadata),
             "createdAt": to_datetime(state.created_us).isoformat(),
             "updatedAt": to_datetime(state.time_us).isoformat(),
         }
@@ -294,6 +293,9 @@ class Experiment(Described):
         )
         self._given = {}
         self._recorder.open(folder, writer)
+        # Imported now: a signal handler that logs amid a first use would find half a module.
+        for name in _COMPONENTS:
+            self._component(name)
         if self._captures_output:
             from .recording.output_capture import OutputCapture
 

@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from datetime import datetime
 from typing import Any, overload
 
 from .clock import to_datetime
 from .errors import ConfigurationError
 from .facts.codec import decode_events
+from .facts.copies import own_copy
 from .facts.events import PARAMS_SET
 from .facts.value_forms import describe
 from .journal.reader import JournalReader
@@ -82,7 +82,7 @@ class ParametersBuilder:
         """
         params = self._params()
         if isinstance(key, bool):
-            return deepcopy(dict(params)) if key and flatten else unflatten(deepcopy(dict(params)))
+            return own_copy(dict(params)) if key and flatten else unflatten(own_copy(dict(params)))
         return _value_at(params, key, default)
 
     def history(self, key: str) -> list[tuple[int, datetime, Any]]:
@@ -105,7 +105,7 @@ class ParametersBuilder:
                 for name, value in data["params"].items():
                     params.set(name, value)
                 if any(name == key or key in ancestors(name) for name in data["params"]):
-                    value = deepcopy(_value_at(params.flat, key, _MISSING))
+                    value = own_copy(_value_at(params.flat, key, _MISSING))
                     if value is not _MISSING:
                         found.append((line.first + position, to_datetime(time_us), value))
         return found
@@ -126,6 +126,6 @@ class ParametersBuilder:
 
 def _value_at(params: Mapping[str, Any], key: str, default: Any) -> Any:
     if key in params:
-        return deepcopy(params[key])
+        return own_copy(params[key])
     below = {name[len(key) + 1 :]: value for name, value in params.items() if name.startswith(f"{key}.")}
-    return unflatten(deepcopy(below)) if below else default
+    return unflatten(own_copy(below)) if below else default

@@ -57,6 +57,26 @@ def test_start_gives_the_experiment_and_repeating_it_begins_no_second_session(tm
     assert len(stored(tmp_path).sessions) == 1
 
 
+def test_no_recording_call_imports_anything(tmp_path: Path) -> None:
+    """A signal handler that logs amid an import of the same module would find half of it."""
+    script = f"""
+import sys
+from ml_dash import Experiment
+experiment = Experiment({PREFIX!r}, dash_root={str(tmp_path)!r}).run.start()
+before = set(sys.modules)
+experiment.log("a", level="error", b=float("nan"))
+experiment.params.set(a=1, b={{"c": [2**70]}})
+experiment.metrics("m").log(a=1, b=float("inf"), c=[object()])
+experiment.metrics.log(train={{"a": 1}})
+experiment.tracks("t").append(a=1)
+new = sorted(set(sys.modules) - before)
+experiment.run.complete()
+assert not new, new
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_the_start_is_visible_to_others_when_it_returns(tmp_path: Path) -> None:
     experiment = Experiment(PREFIX)
     experiment.run.start()

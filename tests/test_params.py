@@ -285,3 +285,26 @@ def test_a_dict_a_thousand_levels_deep_is_flattened() -> None:
         nested = {"k": nested}
     [(key, value)] = ParametersBuilder.flatten_dict(nested).items()
     assert (key.count("."), value) == (900, 1)
+
+
+def test_a_value_a_thousand_deep_is_read_back(experiment: Experiment, tmp_path: Path) -> None:
+    value: Any = 1
+    for depth in range(1500):
+        value = [value] if depth % 2 else {"a": value}
+    experiment.params.set(deep=[value])
+    live = experiment.params.get()["deep"]
+    [(_, _, past)] = experiment.params.history("deep")
+    stored = ml_dash.load(PREFIX, dash_root=tmp_path).params["deep"]
+    for found in (live, past, stored, experiment.params.get("deep")):
+        levels, [found] = 0, found
+        while found != 1:
+            found = found["a"] if isinstance(found, dict) else found[0]
+            levels += 1
+        assert levels == 1500
+
+
+def test_what_is_read_may_be_changed_and_the_state_stays(experiment: Experiment) -> None:
+    experiment.params.set(layers=[{"width": [1, 2]}])
+    experiment.params.get()["layers"][0]["width"].append(3)
+    experiment.params.get("layers").append(4)
+    assert experiment.params.get("layers") == [{"width": [1, 2]}]

@@ -10,16 +10,19 @@ from typing import Any
 
 import orjson
 
+DEPTH_MAX = 200
+"""JSON is written this many containers deep: readers of it have limits, and so has orjson, 254."""
 NON_FINITE_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def json_form(value: Any) -> Any:
+def json_form(value: Any, depth_max: int = DEPTH_MAX) -> Any:
     """What `--json` says for a value: JSON where it can; NaN and infinities as "NaN", "Infinity" and "-Infinity".
 
-    Those are the words of ECMAScript and of the JSON form of Protocol Buffers; `null` would be a silent change.
+    Those are the words of ECMAScript and of the JSON form of Protocol Buffers; `null` would be a silent change.  A
+    container that lies too deep is a sentence that says so.
     """
     if isinstance(value, Enum):
-        return json_form(value.value)
+        return json_form(value.value, depth_max)
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -28,10 +31,14 @@ def json_form(value: Any) -> Any:
         return value if isfinite(value) else ("NaN" if isnan(value) else NON_FINITE_WORDS[repr(value)])
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)) and not depth_max:
+        return f"<nested deeper than {DEPTH_MAX} levels>"
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): json_form(item) for key, item in value.items()}
+        return {
+            key if isinstance(key, str) else str(key): json_form(item, depth_max - 1) for key, item in value.items()
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [json_form(item) for item in value]
+        return [json_form(item, depth_max - 1) for item in value]
     return repr(value)
 
 

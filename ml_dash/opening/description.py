@@ -7,10 +7,10 @@ experiment is not open counts from its next start.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..facts.copies import own_copy
 from ..facts.events import EXPERIMENT_DESCRIBED
 from .old_names import also_called
 from .recorder import Recorder, not_started
@@ -97,7 +97,7 @@ class Described:
             return self._given[key]
         state = self._stored_state()
         found = getattr(state, key) if state is not None else None
-        return list(found) if isinstance(found, tuple) else deepcopy(found)
+        return list(found) if isinstance(found, tuple) else own_copy(found)
 
 
 class BindrNames(list[str]):

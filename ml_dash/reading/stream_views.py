@@ -6,9 +6,9 @@ Each view shows what there was at the event that the run was loaded at, whatever
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, overload
 
+from ..facts.copies import own_copy
 from ..journal.folder import JournalFolder
 from ..state import MetricState, State, TrackState
 from ..state.attempts import any_comes_after
@@ -73,7 +73,7 @@ class MetricView:
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        return deepcopy(self.state.metadata)
+        return own_copy(self.state.metadata)
 
     def columns(self, attempts: str = "latest") -> dict[str, list[Any]]:
         """A list for each field, equally long, in the order of recording; None where a point lacks the field."""

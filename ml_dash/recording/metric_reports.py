@@ -6,10 +6,10 @@ What only makes sense for its storage, the chunks, has the value that it has the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from typing import Any
 
 from ..facts.codec import CodecError, decode_events
+from ..facts.copies import own_copy
 from ..reading.points import commits_of, iso_time
 from ..reading.replay import Replay
 from ..state import MetricState
@@ -26,7 +26,7 @@ def stats(replay: Replay, name: str | None, described: Mapping[str, Any]) -> dic
         "description": metric.description if metric.description is not None else described.get("description"),
         "tags": list(metric.tags or described.get("tags") or ()),
         # The state's own must not change when the caller's does.
-        "metadata": deepcopy(metric.metadata if metric.metadata is not None else described.get("metadata")),
+        "metadata": own_copy(metric.metadata if metric.metadata is not None else described.get("metadata")),
         "totalDataPoints": str(metric.count),
         "bufferedDataPoints": str(metric.count),
         "chunkedDataPoints": "0",

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,16 @@ def test_events_that_follow_end_quietly_when_the_reader_has_enough(recorded: Pat
     assert [text.split("\t")[0] for text in seen] == ["1", "2"]
     # A terminal that shows ^C wants a new line, and click gives it one.
     assert complaints.strip() == ""
+
+
+@pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["events"], ["events", "--json"]])
+def test_a_value_too_deep_for_json_is_shown_as_far_as_it_goes(piped: Piped, tmp_path: Path, command: list[str]) -> None:
+    value: Any = 1
+    for _ in range(1500):
+        value = [value]
+    with Experiment(BASELINE, dash_root=tmp_path, console=False).run as experiment:
+        experiment.params.set(deep=value)
+    assert "[[[[" in piped(*command, BASELINE, root=tmp_path).stdout
 
 
 def test_verify_is_well_for_an_intact_journal(piped: Piped) -> None:
