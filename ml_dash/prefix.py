@@ -7,7 +7,9 @@ A text is a prefix if and only if
  3. it is relative: it does not begin with `/`;
  4. it has two or more parts, and none of them is empty, blank, `.` or `..`: it cannot leave its root;
  5. no part is `_journal` or `_files`, in any case of letters: those are the folders inside an experiment;
- 6. no part is longer than 255 bytes in UTF-8, which is what file systems take.
+ 6. no part is longer than 255 bytes in UTF-8, which is what file systems take, and all of it no longer than 3,000: a path
+    may have 4,096, and the dash root and what is below an experiment are part of it;
+ 7. it has no more than 100 parts: folders are made and looked through one inside the other.
 
 Everything else is stored verbatim.  Two parts are owner and project; the project's name is then the experiment's too.
 
@@ -22,6 +24,8 @@ from dataclasses import dataclass
 from .errors import PrefixError
 
 PART_BYTES_MAX = 255
+BYTES_MAX = 3000
+PARTS_MAX = 100
 RESERVED = frozenset(("_journal", "_files"))
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\\\\]")
 EXPECTED = "Expected owner/project[/folder…]/name, for example 'alice/mnist/baseline'"
@@ -60,6 +64,8 @@ def parse_prefix(text: object) -> Prefix:
         problem = next((found for part in segments if (found := _problem_of_part(part))), None)
     if problem is None and len(segments) < 2:
         problem = "it has one part only; an owner and a project are needed"
+    if problem is None and len(segments) > PARTS_MAX:
+        problem = f"it has {len(segments)} parts, and {PARTS_MAX} is as deep as folders go"
     if problem is not None:
         raise PrefixError(f"prefix {text!r:.400} names no experiment: {problem}. {EXPECTED}")
     return Prefix(text, segments)
@@ -76,9 +82,11 @@ def _problem_of_text(text: str) -> str | None:
             return "it has a backslash; parts are separated by '/'"
         return f"it has the control character {character!r} at position {found.start()}"
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError as error:
         return f"it has the lone surrogate {text[error.start]!r} at position {error.start}, which no file name can have"
+    if size > BYTES_MAX:
+        return f"it has {size} bytes, and the path of a file has room for {BYTES_MAX} of them"
     return None
 
 

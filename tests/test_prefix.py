@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash import Experiment
 from ml_dash.errors import ConfigurationError, PrefixError
 from ml_dash.prefix import PART_BYTES_MAX, parse_prefix
 
@@ -84,3 +85,17 @@ def test_owner_project_and_name_are_the_first_second_and_last_part() -> None:
 def test_with_two_parts_the_project_names_the_experiment() -> None:
     prefix = parse_prefix("test/slice-iter")
     assert (prefix.owner, prefix.project, prefix.name) == ("test", "slice-iter", "slice-iter")
+
+
+def test_a_prefix_that_no_path_has_room_for_is_refused_by_its_length() -> None:
+    part = "b" * 200
+    assert parse_prefix("/".join([part] * 14)).name == part
+    with pytest.raises(PrefixError, match="3014 bytes"):
+        parse_prefix("/".join([part] * 15))
+
+
+def test_a_prefix_of_very_many_parts_is_refused(tmp_path: Path) -> None:
+    with Experiment("/".join("b" * 100), dash_root=tmp_path, console=False).run as experiment:
+        assert experiment.name == "b"
+    with pytest.raises(PrefixError, match="101 parts"):
+        parse_prefix("/".join("b" * 101))
