@@ -7,8 +7,8 @@ A text is a prefix if and only if
  3. it is relative: it does not begin with `/`;
  4. it has two or more parts, and none of them is empty, blank, `.` or `..`: it cannot leave its root;
  5. no part is `_journal` or `_files`, in any case of letters: those are the folders inside an experiment;
- 6. no part is longer than 255 bytes in UTF-8, which is what file systems take, and all of it no longer than 3,000: a path
-    may have 4,096, and the dash root and what is below an experiment are part of it;
+ 6. no part is longer than 255 bytes in UTF-8, which is what file systems take, and all of it no longer than 3,000: a
+    path may have 4,096, and the dash root and what is below an experiment are part of it;
  7. it has no more than 100 parts: folders are made and looked through one inside the other.
 
 Everything else is stored verbatim.  Two parts are owner and project; the project's name is then the experiment's too.
