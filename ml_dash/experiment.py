@@ -293,7 +293,8 @@ class Experiment(Described):
         )
         self._given = {}
         self._recorder.open(folder, writer)
-        # Imported now: a signal handler that logs amid a first use would find half a module.
+        # Imported now: of an import amid recording, a child that is forked would wait for the lock for ever, and a signal
+        # handler that records would find half a module.
         for name in _COMPONENTS:
             self._component(name)
         if self._captures_output:

@@ -58,7 +58,7 @@ def test_start_gives_the_experiment_and_repeating_it_begins_no_second_session(tm
 
 
 def test_no_recording_call_imports_anything(tmp_path: Path) -> None:
-    """A signal handler that logs amid an import of the same module would find half of it."""
+    """A child that is forked amid an import waits for its lock for ever; a signal handler finds half a module."""
     script = f"""
 import sys
 from ml_dash import Experiment
