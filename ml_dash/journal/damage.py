@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from .format import Declaration
+from .format import CommitLine, Declaration
 
 
 class DamageKind(str, Enum):
@@ -49,3 +49,10 @@ class Damage:
     @property
     def refuses_writing(self) -> bool:
         return self.kind is DamageKind.CORRUPT and not self.declared
+
+
+def unreadable(line: CommitLine, found: str) -> Damage:
+    """A commit that the chain vouches for, but whose events do not decode."""
+    expected = "events that this release of ml_dash can decode"
+    place = line.segment, line.offset, line.end - line.offset
+    return Damage(DamageKind.UNREADABLE, *place, line.first, line.last, False, expected, found)

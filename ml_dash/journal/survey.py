@@ -11,7 +11,7 @@ from ..facts.codec import CodecError, decode_events, events_of
 from ..facts.events import EVENT_REDACTED
 from ..state.nouns import Redaction
 from ..state.redactions import redactions_in
-from .damage import Damage, DamageKind
+from .damage import Damage, DamageKind, unreadable
 from .folder import JournalFolder
 from .format import GENESIS_HASH, CommitLine, patched
 from .leftovers import is_being_written
@@ -76,7 +76,7 @@ def survey(folder: JournalFolder) -> Survey:
     """
     reader = JournalReader(folder)
     events = commits = 0
-    unreadable = []
+    undecoded = []
     numbers: set[int] = set()
     torn: list[Damage] = []
     redactions: list[Redaction] = []
@@ -93,7 +93,7 @@ def survey(folder: JournalFolder) -> Survey:
                     events_there = events_of(blocks, line.first, line.time_us, line.writer, line.session)
                     redactions += redactions_in(events_there)
             except CodecError as error:
-                unreadable.append(_unreadable(line, error))
+                undecoded.append(unreadable(line, str(error)))
         numbers.update(reader.segments)
         seen, torn = torn, [damage for damage in reader.damage if damage.kind is DamageKind.TORN]
         # Looked at twice: whoever was writing may have finished before we asked whether anybody is.
@@ -110,7 +110,7 @@ def survey(folder: JournalFolder) -> Survey:
         position.journal if position is not None else None,
         position.hash if position is not None else GENESIS_HASH,
         reader.next_seq - 1,
-        (*reader.damage, *unreadable),
+        (*reader.damage, *undecoded),
         is_written,
         _redacted(folder, redactions),
     )
@@ -135,17 +135,3 @@ def _is_done(folder: JournalFolder, redaction: Redaction) -> bool:
         return False
     finally:
         folder.disk.close(descriptor)
-
-
-def _unreadable(line: CommitLine, error: CodecError) -> Damage:
-    return Damage(
-        DamageKind.UNREADABLE,
-        line.segment,
-        line.offset,
-        line.end - line.offset,
-        line.first,
-        line.last,
-        False,
-        "events that this release of ml_dash can decode",
-        str(error),
-    )

@@ -24,7 +24,7 @@ from ..facts.codec import Block, CodecError, decode_events
 from ..journal.chain import Position
 from ..journal.chart import Extent, chart
 from ..journal.checkpoint import Trust, save_state
-from ..journal.damage import Damage, DamageKind
+from ..journal.damage import Damage, DamageKind, unreadable
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..journal.leftovers import dead_writers, leftovers, try_drain
@@ -171,7 +171,7 @@ class Replay:
         self._next_seq = line.last + 1
         self._folded_bytes += len(line.events)
         if not blocks:
-            self._unreadable.append(_unreadable(line))
+            self._unreadable.append(unreadable(line, repr(line.events[:40])[1:]))
         if self.at is not None:
             line, blocks = _up_to(self.at, line, blocks)
         if blocks:
@@ -264,17 +264,3 @@ def _up_to(end: int, line: CommitLine, blocks: list[Block]) -> Commit:
         return line, blocks
     count = end - line.first + 1
     return replace(line, count=count), blocks_before(blocks, count)
-
-
-def _unreadable(line: CommitLine) -> Damage:
-    return Damage(
-        DamageKind.UNREADABLE,
-        line.segment,
-        line.offset,
-        line.end - line.offset,
-        line.first,
-        line.last,
-        False,
-        "events that this release of ml_dash can decode",
-        repr(line.events[:40])[1:],
-    )
