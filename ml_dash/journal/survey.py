@@ -13,7 +13,7 @@ from ..state.nouns import Redaction
 from ..state.redactions import redactions_in
 from .damage import Damage, DamageKind, unreadable
 from .folder import JournalFolder
-from .format import GENESIS_HASH, CommitLine, patched
+from .format import GENESIS_HASH, patched
 from .leftovers import is_being_written
 from .reader import JournalReader
 
