@@ -293,8 +293,8 @@ class Experiment(Described):
         )
         self._given = {}
         self._recorder.open(folder, writer)
-        # Imported now: of an import amid recording, a child that is forked would wait for the lock for ever, and a signal
-        # handler that records would find half a module.
+        # Imported now: a child that is forked amid an import waits for its lock for ever, and a signal handler that
+        # records amid one finds half a module.
         for name in _COMPONENTS:
             self._component(name)
         if self._captures_output:
