@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,32 @@ def in_threads(count: int, action: Callable[[int], object]) -> None:
         thread.join()
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def interrupting_with(handler: Callable[[], object], *, every_s: float) -> Iterator[None]:
+    """Has the main thread run `handler` again and again, whatever it is doing, but not amid itself."""
+    # Not the alarm: that is what ends a test that hangs.
+    number = signal.SIGUSR1
+    is_over, is_free = threading.Event(), threading.Semaphore()
+    interrupted = threading.get_ident()
+
+    def handle(*_: object) -> None:
+        handler()
+        is_free.release()
+
+    def interrupt() -> None:
+        while not is_over.wait(every_s):
+            if is_free.acquire(timeout=every_s):
+                signal.pthread_kill(interrupted, number)
+
+    before = signal.signal(number, handle)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        # What is on its way is handled here, before the handler changes.
+        signal.signal(number, before)

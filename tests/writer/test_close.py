@@ -68,8 +68,8 @@ def test_a_signal_handler_may_close_amid_whatever_it_interrupts(folder: JournalF
         def close(*_: object, writer: Writer = writer) -> None:
             writer.close()
 
-        before = signal.signal(signal.SIGALRM, close)
-        signal.setitimer(signal.ITIMER_REAL, 0.0003 + attempt * 0.0001)
+        before = signal.signal(signal.SIGPROF, close)
+        signal.setitimer(signal.ITIMER_PROF, 0.0003 + attempt * 0.0001)
         try:
             while True:
                 log(writer, name, recorded[name], text="x" * 200)
@@ -82,8 +82,8 @@ def test_a_signal_handler_may_close_amid_whatever_it_interrupts(folder: JournalF
         except ExperimentError:
             pass
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
         writer.close()
         assert folder.spool_files() == {}
     events = read(folder)
