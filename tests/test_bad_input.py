@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+import ml_dash
 from ml_dash import Experiment, ml_dash_experiment
 from ml_dash.errors import (
     ConfigurationError,
@@ -189,10 +190,12 @@ def test_a_root_that_cannot_be_written_is_named() -> None:
         Experiment(PREFIX, dash_root="/proc/nowhere").run.start()
 
 
-def test_a_path_that_is_too_long_for_the_system_is_named() -> None:
-    prefix = "/".join(["n" * 200] * 30)
+def test_a_path_that_is_too_long_for_the_system_is_named(tmp_path: Path) -> None:
+    root = tmp_path.joinpath(*["n" * 200] * 30)
     with pytest.raises(StorageError, match="name too long"):
-        Experiment(prefix).run.start()
+        Experiment(PREFIX, dash_root=root).run.start()
+    with pytest.raises(StorageError, match="does not exist"):
+        ml_dash.load(PREFIX, dash_root=root)
 
 
 def test_a_relative_root_in_a_working_folder_that_is_gone_is_named(

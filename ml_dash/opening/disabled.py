@@ -83,6 +83,9 @@ class NullDisk(Disk):
     def sync_folder(self, path: str) -> None:
         return
 
+    def overwrite(self, path: str, offset: int, data: bytes) -> None:
+        raise _nothing_is_stored(path)
+
     def keeps_reserved_blocks(self, path: str) -> bool:
         return False
 

@@ -50,7 +50,8 @@ class Place:
 
     def check(self) -> None:
         """Raises StorageError where the root is there and no folder; a missing one is made at the start."""
-        if self.root.exists() and not self.root.is_dir():
+        # Not by Path: its methods raise where the system refuses the name itself, as one that is too long.
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise StorageError(
                 f"dash_root {str(self.root)!r} is a file, and experiments are stored in a folder. Give another "
                 "dash_root, or move that file away"

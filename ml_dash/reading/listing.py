@@ -65,9 +65,10 @@ def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -
             "folder. Leave dash_url out and give dash_root the folder that they were recorded to"
         )
     root = find_place(DEFAULT_ROOT if dash_root is None else dash_root, None).root
-    if root.is_dir():
+    # Not by Path: its methods raise where the system refuses the name itself, as one that is too long.
+    if os.path.isdir(root):
         return root
-    if root.exists():
+    if os.path.exists(root):
         raise StorageError(f"dash_root {str(root)!r} is a file: expected the folder that experiments were recorded to")
     raise NotFoundError(
         f"dash_root {str(root)!r} does not exist. Give dash_root, or the environment variable ML_DASH_ROOT, the folder "

@@ -65,7 +65,7 @@ import sys, time
 import ml_dash.opening.environment
 import ml_dash.opening.session
 from ml_dash import Experiment
-from ml_dash.events import STREAM_TYPES
+from ml_dash.facts.events import STREAM_TYPES
 experiment = Experiment(prefix=sys.argv[2], dash_root=sys.argv[1])
 experiment.run.start()
 for step in range(100):
