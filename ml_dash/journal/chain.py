@@ -12,9 +12,10 @@ Pure: no I/O.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from .format import (
     JOURNAL_ID_OFFSET,
@@ -30,7 +31,8 @@ from .format import (
 JOURNAL_ID_CHARACTERS = b"0123456789abcdefghijklmnopqrstuvwxyz"
 JOURNAL_ID_LENGTH = 18
 FIND_JOURNAL_PAIRS_MAX = 4
-
+HEADER_SEARCH_BYTES = 64 * 1024
+_STATED_ID = re.compile(rb'"journal":"([0-9a-z]{%d})"' % JOURNAL_ID_LENGTH)
 
 Restored = Callable[[bytes, str, str, int, int], CommitLine | None]
 """Of a line that is not valid by its own hash: line, hash before it, journal, segment, offset → the redacted commit."""
@@ -124,12 +126,14 @@ def is_corrupt(data: bytes, start: Position) -> bool:
 def find_journal(data: bytes) -> str | None:
     """The id of the journal whose commits stand in `data`, a segment from its first byte with a damaged header.
 
-    The bytes where the header states it, or those with one of them replaced: the damage may be just there.
+    The bytes where the header states it, or those with one of them replaced, as the damage may be just there; or what
+    is called so elsewhere, as bytes in front of it may have come or gone.  A commit confirms it by its hash.
     """
+    moved = [found[1] for found in _STATED_ID.finditer(data, 0, HEADER_SEARCH_BYTES)]
     stated = data[JOURNAL_ID_OFFSET : JOURNAL_ID_OFFSET + JOURNAL_ID_LENGTH]
     pairs = islice(filter(lambda pair: looks_like_commit(pair[1]), _adjacent(data)), FIND_JOURNAL_PAIRS_MAX)
     for above_hash, commit in pairs:
-        for candidate in _one_byte_off(stated):
+        for candidate in chain(moved, _one_byte_off(stated)):
             journal = candidate.decode("ascii", "replace")
             if journal.isascii() and decode_commit(commit, above_hash, journal, 0, 0) is not None:
                 return journal

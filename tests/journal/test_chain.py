@@ -150,6 +150,14 @@ def test_the_id_is_found_whatever_byte_of_the_header_is_damaged() -> None:
         assert find_journal(bytes(damaged) + b"".join(lines)) == JOURNAL, place
 
 
+@pytest.mark.parametrize("junk", [b"\n", b"junk\n", b"\0" * 512])
+def test_the_id_is_found_in_a_header_that_has_moved(junk: bytes) -> None:
+    header, _ = encode_header(JOURNAL, 1, 1, 5, None)
+    lines, _ = segment([-1, -1, -1])
+    assert find_journal(junk + header + b"".join(lines)) == JOURNAL
+    assert find_journal(header[7:] + b"".join(lines)) == JOURNAL
+
+
 def test_no_id_is_made_up_where_no_commit_confirms_it() -> None:
     header, _ = encode_header(JOURNAL, 1, 1, 5, None)
     foreign, _ = segment([-1, -1], journal=OTHER)
