@@ -28,8 +28,8 @@ from .spool_file import FAULT_BYTES, SpoolFile
 SPOOL_NAME = "ml-dash-spool"
 SPOOL_VERSION = 1
 FIRST_FILE_BYTES = 1024 * 1024
-FILE_BYTES = 1024 * 1024
-SPARES_MAX = 8
+FILE_BYTES = 2 * 1024 * 1024
+SPARES_MAX = 4
 """So many files may be ready for a training that records without a pause."""
 HEADER_BYTES_MAX = 1024
 
