@@ -219,23 +219,25 @@ class Committer:
 
     def _commit_all(self) -> None:
         """Commits what the spool held when this began."""
+        self._align()
         goal = self._spool.cursor.taken_bytes + self._spool.cursor.backlog_bytes
-        while True:
-            # Not so after a failed write or sync, and where another process took this one for dead.
-            if self._appender.committed_counter != self._spool.cursor.taken_counter:
-                self._spool.seek(self._appender.committed_counter + 1)
-            batches = self._take()
-            if not batches:
-                return
+        while batches := self._take():
             with self._appender.at_end():
                 if self._appender.committed_counter == batches[0].counter - 1:
                     self._appender.append(batches)
-            self._spool.give_back()
-            if (
-                self._spool.cursor.taken_bytes >= goal
-                and self._appender.committed_counter == self._spool.cursor.taken_counter
-            ):
+            self._keep_ahead()
+            if self._align():
+                goal = self._spool.cursor.taken_bytes + self._spool.cursor.backlog_bytes
+            elif self._spool.cursor.taken_bytes >= goal:
                 return
+
+    def _align(self) -> bool:
+        """Goes back to what was taken and is not in the journal, after a failed write or sync; or forward, where
+        another process took this one for dead.  Whether it was necessary."""
+        if self._appender.committed_counter == self._spool.cursor.taken_counter:
+            return False
+        self._spool.seek(self._appender.committed_counter + 1)
+        return True
 
     def _take(self) -> list[Batch]:
         burst = min(BURST_BYTES_MAX, max(BURST_BYTES_MIN, self._spool.cursor.backlog_bytes // 8))

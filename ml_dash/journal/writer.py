@@ -142,6 +142,7 @@ class Writer:
                     self._spool.abandon()
                     self._ended()
                 raise
+            assert not self._spool.cursor.backlog_bytes, "a spool is removed only when all of it is committed"
             self._spool.remove()
             try:
                 self._vouch()

@@ -236,6 +236,22 @@ def test_a_journal_that_cannot_be_written_costs_nothing_but_a_warning(
     assert capsys.readouterr().err.count("WARNING") == 1
 
 
+def test_a_flush_after_a_failed_one_makes_everything_durable(tmp_path: Path) -> None:
+    """What the failed one had taken counts as little as what it had not; both are more than one write."""
+    folder, disk = faulty(tmp_path)
+    writer = Writer(folder, commit_interval_s=NEVER_S)
+    disk.failing = {"write"}
+    for i in range(500):
+        log(writer, "loss", i, text="x" * 50_000)
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            writer.flush()
+    disk.failing = set()
+    assert writer.flush() == 500
+    assert points(read(folder), "loss") == list(range(500))
+    writer.close()
+
+
 def test_strict_recording_raises_while_the_journal_cannot_be_written(tmp_path: Path) -> None:
     folder, disk = faulty(tmp_path)
     writer = Writer(folder, is_strict=True)
