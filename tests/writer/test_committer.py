@@ -243,7 +243,7 @@ def test_a_flush_after_a_failed_one_makes_everything_durable(tmp_path: Path) -> 
     disk.failing = {"write"}
     for i in range(500):
         log(writer, "loss", i, text="x" * 50_000)
-    for _ in range(2):
+    for _ in range(8):
         with pytest.raises(StorageError):
             writer.flush()
     disk.failing = set()
