@@ -130,7 +130,7 @@ def play(console: Console, owner: str, dash_root: str) -> Outcome:
         lost += rehearsal.points_lost
         verified = verify(prefix, dash_root=dash_root)
         report.show_result(console, resumed)
-        report.show_history(console, prefix, dash_root, around=killed.seq)
+        report.show_history(console, resumed, dash_root)
         outcome = Outcome(prefix, resumed.seq, rehearsal.acknowledged, lost, verified.ok)
         report.conclude(console, resumed, verified, outcome.acknowledged, outcome.lost)
         return outcome

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from ..cli.figures import sparkline
 from ..cli.output import STATUS_STYLES
-from ..cli.wording import one_line
+from ..cli.wording import number, one_line
 from ..facts.events import Event
 from ..history import Report, Run, events
 from ..state import Status
 from .training import FOLDS, metric_names
 
-EVENTS_AROUND_THE_KILL = 4
+EVENTS_BEFORE, EVENTS_BEHIND = 3, 3
 
 
 def introduce(console: Console, prefix: str, dash_root: str) -> None:
@@ -62,17 +62,24 @@ def show_result(console: Console, run: Run) -> None:
     console.print(table)
 
 
-def show_history(console: Console, prefix: str, dash_root: str, around: int) -> None:
-    """The events next to the kill, in the order in which they happened."""
+def show_history(console: Console, run: Run, dash_root: str) -> None:
+    """The events around the end of the killed session and around the start of the next, in the order of the journal."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, title="History around the kill", title_justify="left")
     table.add_column("seq", justify="right")
     table.add_column("time")
     table.add_column("event")
-    table.add_column("writer", no_wrap=True)
-    table.add_column("data", ratio=1, no_wrap=True, overflow="ellipsis")
-    first = max(0, around - EVENTS_AROUND_THE_KILL)
-    for event in islice(events(prefix, dash_root=dash_root, after=first), 2 * EVENTS_AROUND_THE_KILL):
-        table.add_row(*_event_cells(event), style="bold red" if event.type == "run.failed" else None)
+    table.add_column("what", ratio=1, no_wrap=True, overflow="ellipsis")
+    killed, resumed = run.sessions
+    shown: int | None = None
+    for middle in (killed.ended_seq or resumed.started_seq, resumed.started_seq):
+        first = max(middle - EVENTS_BEFORE, (shown or 0) + 1)
+        if shown is not None and first > shown + 1:
+            table.add_row("…")
+        for event in islice(
+            events(run.prefix, dash_root=dash_root, after=first - 1), middle + EVENTS_BEHIND - first + 1
+        ):
+            table.add_row(*_event_cells(event), style="bold red" if event.type == "run.failed" else None)
+            shown = event.seq
     console.print(table)
 
 
@@ -88,15 +95,19 @@ def conclude(console: Console, run: Run, verified: Report, acknowledged: int, lo
     console.print("Look for yourself:", f"ml-dash show {run.prefix}", f"ml-dash events {run.prefix}", sep="\n  ")
 
 
-def _event_cells(event: Event) -> tuple[str, str, str, str, str]:
-    # The end of a writer's name is what tells it from the others: names begin with the time.
-    return (
-        f"{event.seq:,}",
-        f"{event.time.astimezone():%H:%M:%S.%f}",
-        event.type,
-        event.writer[-6:],
-        one_line(event.data),
-    )
+def _event_cells(event: Event) -> tuple[str, str, str, str]:
+    return f"{event.seq:,}", f"{event.time.astimezone():%H:%M:%S.%f}", event.type, _what(event)
+
+
+def _what(event: Event) -> str:
+    data = event.data
+    if event.type == "metric.logged":
+        return " ".join([str(data["name"]), *(f"{key}={number(value)}" for key, value in data["fields"].items())])
+    if event.type == "run.failed":
+        return f"{data['reason']}: its process is gone, and never said how it ended"
+    if event.type == "run.started":
+        return f"process {data['pid']} on {data['host']}"
+    return one_line(data)
 
 
 def _status(status: Status) -> str:
