@@ -24,7 +24,8 @@ def run_one(learning_rate: float, begin_at: float, dash_root: str) -> None:
         for step in range(POINTS):
             experiment.metrics("train").log(step=step, loss=learning_rate / (step + 1))
         experiment.files.save_text(f"{learning_rate}", to="answer.txt")
-        print(experiment.prefix)
+        # In one piece: `print` may write the end of the line by itself, and eight processes share this output.
+        sys.stdout.write(f"{experiment.prefix}\n")
 
 
 def run_all(dash_root: str) -> None:
