@@ -1,9 +1,9 @@
 """The command `ml-dash`, also `python -m ml_dash`.
 
     commands      the group, and what every command shares: roots, `--json`, exit codes
-    list_command show events verify recover demo      a file a command
+    list_command show events verify recover redact demo version       a file a command
     output        tables for people, plain lines in a pipe, JSON for programs
-    wording figures tree       values, numbers and pictures as text
+    state_form wording figures moment       states, values, numbers and moments as text
 
 Exit codes: 0 well; 1 failed, with one line on stderr that says why; 2 the command itself was wrong.
 """
