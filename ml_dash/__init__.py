@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .errors import NetworkError as NetworkError
     from .errors import NotFoundError as NotFoundError
     from .errors import PrefixError as PrefixError
+    from .errors import RefusedError as RefusedError
     from .errors import SourceFileError as SourceFileError
     from .errors import StorageError as StorageError
     from .errors import TemplateError as TemplateError
@@ -86,6 +87,7 @@ _MODULE_OF = {
     "MissingExtraError": "errors",
     "LockError": "errors",
     "NetworkError": "errors",
+    "RefusedError": "errors",
     "AuthenticationError": "errors",
     "DivergedError": "errors",
 }

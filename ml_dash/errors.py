@@ -14,6 +14,7 @@
     │       └── UnknownFileError (FileNotFoundError, ValueError)   no saved file has this name, pattern or id
     ├── LockError                            the journal's lock cannot be had
     ├── NetworkError                         the server cannot be reached
+    │   └── RefusedError                     the server answers, and says what it will not do
     ├── AuthenticationError                  the server does not accept the token
     └── DivergedError                        two lineages of one journal
 
@@ -22,6 +23,8 @@ catch a built-in type, ours inherits from both.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class MlDashError(Exception):
@@ -105,6 +108,32 @@ class LockError(MlDashError):
 
 class NetworkError(MlDashError):
     """The server cannot be reached, or does not answer as agreed."""
+
+
+class RefusedError(NetworkError):
+    """The server answers, and does not do what it was asked for.
+
+    `status` is that of HTTP, `name` the last part of the problem's type (RFC 9457), or empty, `members` what else it
+    says, `retry_after_s` after how many seconds it wants to be asked again, None where it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int,
+        name: str = "",
+        members: Mapping[str, object] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.name = name
+        self.members = dict(members or {})
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[object, ...]]:
+        return type(self), (self.message, self.status, self.name, self.members, self.retry_after_s)
 
 
 class AuthenticationError(MlDashError):

@@ -1,0 +1,338 @@
+"""The one door to the network: HTTP requests to one server, with a token that goes nowhere else.
+
+Promise P8 begins here: every request ends, well or with an error of ours, and none is repeated by itself.
+
+ 1. The token is sent in the header `Authorization` alone, over HTTPS, or over plain HTTP to this machine itself.
+ 2. A redirect is followed within the same scheme, host and port, and only by requests that change nothing.
+ 3. No proxy of the environment stands between us and this machine.
+ 4. Waiting for a connection, for each piece of an answer and for room to send is bounded; an answer that is read whole
+    is bounded in size too.
+ 5. What goes wrong is an error of `errors.py`: no answer, or one that is not as agreed, is a NetworkError; a problem
+    that the server states (RFC 9457) is a RefusedError with its name and members; 401 and 403 are AuthenticationError.
+ 6. No error, log line or `repr` shows the token.
+
+httpx is loaded by the first request.  A forked child opens connections of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+
+from ..clock import now_us
+from ..errors import AuthenticationError, ConfigurationError, NetworkError, RefusedError
+from .backoff import retry_after_s
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+REDIRECTS_MAX = 3
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
+_PROBLEM = "application/problem+json"
+_PROBLEM_MEMBERS = ("type", "title", "status", "detail", "instance")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`headers` by lower-case names; `body` is all of it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON.  Raises NetworkError where it is none."""
+        try:
+            return orjson.loads(self.body)
+        except ValueError as error:
+            raise NetworkError(f"the server's answer is no JSON: {self.body[:80]!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body comes in pieces, decompressed; `headers` by lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+
+
+class Transport:
+    """Requests to the server at `url`; used by any thread.
+
+    `timeout_s` bounds each wait of a request.  `wire`, an `httpx.BaseTransport`, takes the place of the network in
+    tests.  Raises ConfigurationError where `url` is no address, or where the token would travel unencrypted.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        wire: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = checked_url(url)
+        if token is not None and not is_private(self.url):
+            raise ConfigurationError(
+                f"dash_url={self.url!r}: a token is not sent over plain HTTP to another machine, where anybody on the "
+                "way could read it. Give an address that begins with https://"
+            )
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ConfigurationError("the token has characters that no token has; run `ml-dash login` again")
+        self._has_token = token is not None
+        self._headers = {"User-Agent": "ml-dash", **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        self._timeout_s = timeout_s
+        self._wire = wire
+        self._client: httpx.Client | None = None
+        self._process = 0
+        self._opening = Lock()
+
+    def __repr__(self) -> str:
+        return f"<Transport to {self.url}, {'with a' if self._has_token else 'without'} token>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Transport holds a token and cannot be pickled")
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterator[bytes] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        expected: Collection[int] = (),
+        timeout_s: float | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> Answer:
+        """One request and its whole answer: 2xx, or a status that is `expected`.
+
+        `path` begins with `/`; of `query`, members that are None are left out.  At most one of `body`, `json` and
+        `form` is sent.  Raises NetworkError, RefusedError and AuthenticationError.
+        """
+        content, type_of_it = _content(body, json, form)
+        sent = {**type_of_it, **(headers or {})}
+        with self.stream(
+            method, path, query=query, headers=sent, body=content, expected=expected, timeout_s=timeout_s
+        ) as (stream):
+            return Answer(stream.status, stream.headers, self._whole(stream, answer_bytes_max))
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterator[bytes] | None = None,
+        expected: Collection[int] = (),
+        timeout_s: float | None = None,
+    ) -> Iterator[Stream]:
+        """As `request`, but the answer's body is read piece by piece inside the `with` block."""
+        import httpx
+
+        target = self._target(path, query)
+        waits = httpx.Timeout(self._timeout_s if timeout_s is None else timeout_s)
+        waits.connect = min(CONNECT_TIMEOUT_S, waits.read or CONNECT_TIMEOUT_S)
+        client = self._connected()
+        try:
+            for _ in range(REDIRECTS_MAX + 1):
+                with client.stream(
+                    method, target, headers=dict(headers or {}), content=body, timeout=waits
+                ) as response:
+                    if response.is_redirect:
+                        target = self._redirected(method, target, response)
+                        continue
+                    if not response.is_success and response.status_code not in expected:
+                        raise self._refusal(response, self._whole(_stream_of(response), ANSWER_BYTES_MAX))
+                    yield _stream_of(response)
+                    return
+            raise NetworkError(f"{self.url} redirects in circles")
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise NetworkError(f"{self.url} cannot be reached: {_reason(error)}") from None
+
+    def close(self) -> None:
+        """Ends the connections; the next request opens new ones."""
+        with self._opening:
+            client, self._client = self._client, None
+        if client is not None and self._process == os.getpid():
+            client.close()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> httpx.Client:
+        if self._process != os.getpid():
+            # A lock that another thread held at the fork would never be released in this child.
+            self._opening = Lock()
+            self._client, self._process = None, os.getpid()
+        with self._opening:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self) -> httpx.Client:
+        import httpx
+
+        is_loopback = _is_loopback(self.url)
+        return httpx.Client(
+            headers=self._headers,
+            transport=self._wire,
+            verify=_context(self.url),
+            trust_env=not is_loopback,
+            follow_redirects=False,
+        )
+
+    def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
+        given = [(name, _text(value)) for name, value in (query or {}).items() if value is not None]
+        return f"{self.url}{quote(path, safe='/:')}{'?' + urlencode(given, quote_via=quote) if given else ''}"
+
+    def _redirected(self, method: str, target: str, response: httpx.Response) -> str:
+        """Rule 2."""
+        next_request = response.next_request
+        there = str(next_request.url) if next_request is not None else ""
+        if method not in ("GET", "HEAD") or _origin(there) != _origin(target):
+            raise NetworkError(
+                f"{self.url} redirects {method} to {_origin(there) or 'nowhere'}; neither a token nor a journal "
+                "follows it there. If that is the right server, give its address as dash_url"
+            )
+        return there
+
+    def _whole(self, stream: Stream, size_max: int) -> bytes:
+        pieces, size = [], 0
+        for piece in stream.chunks:
+            pieces.append(piece)
+            size += len(piece)
+            if size > size_max:
+                raise NetworkError(f"{self.url} answers with more than {size_max} bytes, which no answer here has")
+        return b"".join(pieces)
+
+    def _refusal(self, response: httpx.Response, body: bytes) -> NetworkError | AuthenticationError:
+        """Rule 5."""
+        status = response.status_code
+        members = _problem_of(response, body)
+        detail = str(members.pop("detail", "") or members.pop("title", "") or response.reason_phrase or status)[:400]
+        name = str(members.pop("type", "")).rsplit("/", 1)[-1]
+        if status in (401, 403):
+            return AuthenticationError(self._not_accepted(status, detail))
+        for each in _PROBLEM_MEMBERS:
+            members.pop(each, None)
+        wait_s = retry_after_s(response.headers.get("retry-after"), now_us())
+        return RefusedError(f"{self.url} answers {status}: {detail}", status, name, members, wait_s)
+
+    def _not_accepted(self, status: int, detail: str) -> str:
+        if not self._has_token:
+            what = f"{self.url} needs a token, and there is none for it on this machine"
+        elif status == 401:
+            what = f"{self.url} does not accept the token: {detail}"
+        else:
+            return (
+                f"{self.url} refuses this to the owner of the token: {detail}. `ml-dash whoami --dash-url {self.url}` "
+                "says who that is; a prefix begins with the owner's name"
+            )
+        return f"{what}. Run `ml-dash login --dash-url {self.url}`, or set the environment variable ML_DASH_TOKEN"
+
+
+# --- addresses ----------------------------------------------------------------------------------------------
+
+
+def checked_url(url: str) -> str:
+    """The address of a server, without a slash at the end.  Raises ConfigurationError, which shows no password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(
+            "dash_url has a user name or password in it, which would stand in every log. Give the address alone; "
+            "`ml-dash login` keeps the token"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or port == 0:
+        raise ConfigurationError(
+            f"dash_url={url.partition('?')[0]!r:.200} is no address of a server: expected https://host, "
+            "or http://host with a port and a path where it has them, and no '?' in it"
+        )
+    return url.rstrip("/")
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent there (rule 1)."""
+    return urlsplit(url).scheme == "https" or _is_loopback(url)
+
+
+def _is_loopback(url: str) -> bool:
+    return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+
+def _context(url: str) -> Any:
+    """What certificates are checked against.  Loading them takes longer than all else, and plain HTTP needs none."""
+    import ssl
+
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if urlsplit(url).scheme == "http" else True
+
+
+# --- requests and answers -----------------------------------------------------------------------------------
+
+
+def _content(
+    body: bytes | Iterator[bytes] | None, json: Any, form: Mapping[str, str] | None
+) -> tuple[bytes | Iterator[bytes] | None, dict[str, str]]:
+    if json is not None:
+        return orjson.dumps(json), {"Content-Type": "application/json"}
+    if form is not None:
+        return urlencode(form).encode("ascii"), {"Content-Type": "application/x-www-form-urlencoded"}
+    return body, {}
+
+
+def _text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _stream_of(response: httpx.Response) -> Stream:
+    return Stream(response.status_code, response.headers, response.iter_bytes())
+
+
+def _problem_of(response: httpx.Response, body: bytes) -> dict[str, Any]:
+    """The members of a problem; of any other answer none: a proxy's page of HTML says nothing."""
+    if not response.headers.get("content-type", "").startswith((_PROBLEM, "application/json")):
+        return {}
+    try:
+        members = orjson.loads(body)
+    except ValueError:
+        return {}
+    return members if isinstance(members, dict) else {}
+
+
+_REASONS: tuple[tuple[str, str], ...] = (
+    ("ConnectTimeout", "no connection in time"),
+    ("ReadTimeout", "no answer in time"),
+    ("WriteTimeout", "it takes nothing"),
+    ("PoolTimeout", "too many requests at once"),
+)
+
+
+def _reason(error: Exception) -> str:
+    """In words; httpx's own messages are often empty."""
+    return dict(_REASONS).get(type(error).__name__) or str(error) or type(error).__name__
