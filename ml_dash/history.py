@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from .clock import monotonic_s, sleep_s
+from .clock import monotonic_s
 from .errors import ConfigurationError, NotFoundError, StorageError
 from .facts.codec import CodecError, decode_events, events_of
 from .facts.events import Event
@@ -28,6 +28,7 @@ from .journal.leftovers import dead_writers, try_drain
 from .journal.reader import JournalReader
 from .journal.survey import Redacted, survey
 from .prefix import parse_prefix
+from .reading.following import Follow
 from .reading.listing import Summary, folder_of, list_experiments, root_of
 from .reading.points import commits_of, iso_time, reading
 from .reading.replay import Replay
@@ -38,7 +39,6 @@ __all__ = ["Event", "Report", "Run", "Summary", "events", "experiments", "load",
 
 Root = str | os.PathLike[str] | None
 
-FOLLOW_INTERVAL_S = 0.05
 DRAIN_INTERVAL_S = 1.0
 
 
@@ -179,19 +179,20 @@ def _committed(folder: JournalFolder, after: int) -> Iterator[Event]:
 
 def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
     reader = JournalReader(folder)
-    drained_s = -DRAIN_INTERVAL_S
-    while True:
-        if monotonic_s() - drained_s >= DRAIN_INTERVAL_S:
-            _drain(folder)
-            drained_s = monotonic_s()
-        with reading(folder):
-            for line in reader.commits():
-                yield from _events_in(line, after)
-                # After a failed sync history may go on in commits that begin with what was given already.
-                after = max(after, line.last)
-        if not folder.exists():
-            raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
-        sleep_s(FOLLOW_INTERVAL_S)
+    drain_due_s = 0.0
+    with Follow([folder]) as follow:
+        while True:
+            if monotonic_s() >= drain_due_s:
+                _drain(folder)
+                drain_due_s = monotonic_s() + DRAIN_INTERVAL_S
+            with reading(folder):
+                for line in reader.commits():
+                    yield from _events_in(line, after)
+                    # After a failed sync history may go on in commits that begin with what was given already.
+                    after = max(after, line.last)
+            if not folder.exists():
+                raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
+            follow.wait(max(0.0, drain_due_s - monotonic_s()))
 
 
 def _drain(folder: JournalFolder) -> None:

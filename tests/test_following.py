@@ -13,9 +13,9 @@ from typing import IO
 import pytest
 
 import ml_dash
-from ml_dash import history
 from ml_dash.errors import NotFoundError
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.reading.following import Follow
 
 from .histories import Recorded, point
 from .journals import append, session
@@ -157,11 +157,11 @@ def test_loading_again_and_again_while_another_process_writes_never_alarms_and_n
 
 @pytest.fixture
 def whenever_it_waits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Gives what happens while the follower sleeps: one action a time; it must not sleep more often than that."""
+    """Gives what happens while the follower waits: one action a time; it must not wait more often than that."""
 
     def do(*actions: Callable[[], object]) -> None:
         waiting = iter(actions)
-        monkeypatch.setattr(history, "sleep_s", lambda _: next(waiting)())
+        monkeypatch.setattr(Follow, "wait", lambda *_: next(waiting)())
 
     return do
 
