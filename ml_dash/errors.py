@@ -24,8 +24,6 @@ catch a built-in type, ours inherits from both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 
 class MlDashError(Exception):
     """Base of all errors that ml_dash raises on purpose."""
@@ -122,7 +120,7 @@ class RefusedError(NetworkError):
         message: str,
         status: int,
         name: str = "",
-        members: Mapping[str, object] | None = None,
+        members: dict[str, object] | None = None,
         retry_after_s: float | None = None,
     ) -> None:
         self.message = message
