@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .logs import LogLevel as LogLevel
     from .opening.place import OperationMode as OperationMode
     from .params import ParametersBuilder as ParametersBuilder
+    from .reading.diff import diff as diff
     from .recording.correcting import correct as correct
     from .recording.redacting import redact as redact
     from .remote_auto_start import rdxp as rdxp
@@ -69,6 +70,7 @@ _MODULE_OF = {
     "events": "history",
     "experiments": "history",
     "verify": "history",
+    "diff": "reading.diff",
     "correct": "recording.correcting",
     "redact": "recording.redacting",
     "Event": "facts.events",

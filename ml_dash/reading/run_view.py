@@ -18,6 +18,7 @@ from ..journal.folder import JournalFolder
 from ..prefix import Prefix
 from ..recording.file_records import as_dict
 from ..state import FileState, FrozenDict, Session, State, Status
+from ..state.standing import standing_files
 from .stream_views import LogView, MetricView, TrackView
 
 
@@ -123,12 +124,7 @@ class Run:
     @property
     def files(self) -> tuple[FileView, ...]:
         """The newest version of each file that is not deleted, by path."""
-        newest: dict[tuple[str, str], FileState] = {}
-        for file in self._state.files.values():
-            known = newest.get((file.path, file.filename))
-            if known is None or file.seq > known.seq:
-                newest[file.path, file.filename] = file
-        standing = (file for _, file in sorted(newest.items()) if file.deleted_us is None)
+        standing = standing_files(self._state)
         return tuple(FileView(*(getattr(file, each.name) for each in fields(file))) for file in standing)
 
     @property
