@@ -84,6 +84,10 @@ class Disk:
         """A new file, open for reading and appending; FileExistsError where the name is taken."""
         return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
+    def create_private(self, path: str) -> int:
+        """As `create`, and nobody but its owner may read it, from its first moment on."""
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
     def read_at(self, descriptor: int, offset: int, count: int) -> bytes:
         """Up to `count` bytes; fewer only at the end of the file."""
         parts = []
@@ -239,6 +243,11 @@ class Disk:
 
     def make_read_only(self, descriptor: int) -> None:
         os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o555)
+
+    def make_private(self, descriptor: int) -> None:
+        """From now on nobody but its owner may read it."""
+        if os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
 
 
 _KEEPS_RESERVED_BLOCKS = frozenset("bcachefs btrfs ext2 ext3 ext4 f2fs jfs overlay tmpfs xfs".split())

@@ -4,6 +4,8 @@
     ML_DASH_PREFIX            the prefix or prefix template, where the code gives none; else DASH_PREFIX
     ML_DASH_USER              the owner in the default prefix
     ML_DASH_API_URL           the server that `dash_url=True` means
+    ML_DASH_TOKEN             the token for every server, before keychain and file; else ML_DASH_API_KEY
+    ML_DASH_CONFIG_DIR        the folder for what belongs to this person, such as tokens where there is no keychain
     ML_DASH_CONSOLE           on or off: whether log lines are printed too
     ML_DASH_DURABILITY        normal or strict, where the code says nothing
     ML_DASH_FLUSH_INTERVAL    seconds between commits, 0.01 to 1; more counts as 1, because promise P2 names one second
