@@ -88,7 +88,7 @@ class Follow:
         if self._untold >= UNTOLD_MAX or None in self._looks:
             self.close()
             sleep_s(min(LOOK_INTERVAL_S, left_s))
-            return True
+            return self._untold < UNTOLD_MAX  # once deaf, deaf for good
         if self._kernel is None:
             self._kernel = _watch([folder.path for folder in self._folders])
             self._untold = 0 if self._kernel is not None else UNTOLD_MAX
