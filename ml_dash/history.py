@@ -29,8 +29,9 @@ from .journal.reader import JournalReader
 from .journal.survey import Redacted, survey
 from .prefix import parse_prefix
 from .reading.following import Follow
+from .reading.lineage import reading
 from .reading.listing import Summary, folder_of, list_experiments, root_of
-from .reading.points import commits_of, iso_time, reading
+from .reading.points import commits_of, iso_time
 from .reading.replay import Replay
 from .reading.run_view import Run
 from .state import UNDECODABLE, State

@@ -31,6 +31,7 @@ FILE_UPDATED = "file.updated"
 FILE_DELETED = "file.deleted"
 VALUE_CORRECTED = "value.corrected"
 EVENT_REDACTED = "event.redacted"
+EXPERIMENT_FORKED = "experiment.forked"
 
 EVENT_TYPES = (
     RUN_STARTED,

@@ -13,7 +13,6 @@ the state counts it under `unknown`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,17 +20,16 @@ from typing import Any
 import orjson
 
 from ..clock import to_datetime
-from ..errors import ConfigurationError, StorageError
-from ..facts.codec import Block, CodecError, decode_events
+from ..errors import ConfigurationError
+from ..facts.codec import Block, CodecError
 from ..facts.columns import Column
 from ..facts.events import LOG_WRITTEN, METRIC_LOGGED, TRACK_APPENDED, VALUE_CORRECTED, Event
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
-from ..journal.leftovers import dead_writers, leftovers
-from ..journal.reader import JournalReader
 from ..state import Correction, State, blocks_before
 from ..state.attempts import Attempt
 from ..state.corrections import Corrections, corrections_in
+from .lineage import Lineage, blocks_of
 from .point_columns import Columns
 from .replay import Replay
 
@@ -102,24 +100,8 @@ Known = Mapping[int, Correction] | None
 
 
 def commits_of(source: Source) -> Iterator[CommitLine]:
-    """Every commit of a journal, in order; then what dead writers left and nobody could commit yet."""
-    folder = source.folder if isinstance(source, Replay) else source
-    with reading(folder):
-        reader = JournalReader(folder)
-        yield from reader.commits()
-        if dead := dead_writers(folder):
-            yield from leftovers(folder, dead, reader.next_seq)
-
-
-@contextmanager
-def reading(folder: JournalFolder) -> Iterator[None]:
-    """What the operating system refuses meanwhile is raised as StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{folder.path} cannot be read: {error}. Nothing was changed; expected files that this user may read"
-        ) from error
+    """Every commit of a journal and of those it was forked from, in order; `lineage.blocks_of` decodes one."""
+    return Lineage(source.folder if isinstance(source, Replay) else source).commits()
 
 
 def corrections_of(source: Source, at: int | None = None, known: Known = None) -> Corrections:
@@ -183,7 +165,7 @@ def _blocks_of_type(
         if needle not in line.events or type_needle not in line.events:
             continue
         try:
-            blocks = [block for block in decode_events(line.events, line.count) if block.type == event_type]
+            blocks = [block for block in blocks_of(line) if block.type == event_type]
             if at is not None and at < line.last:
                 blocks = blocks_before(blocks, at - line.first + 1)
         except CodecError:

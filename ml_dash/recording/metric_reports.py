@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..facts.codec import CodecError, decode_events
+from ..facts.codec import CodecError
 from ..facts.copies import own_copy
+from ..reading.lineage import blocks_of
 from ..reading.points import commits_of, iso_time
 from ..reading.replay import Replay
 from ..state import MetricState
@@ -81,7 +82,7 @@ def _times_of(replay: Replay, metrics: Iterable[MetricState]) -> dict[int | None
 
 def _event_times(line: Any) -> dict[int, int]:
     try:
-        blocks = decode_events(line.events, line.count)
+        blocks = blocks_of(line)
     except CodecError:
         return {}
     return {

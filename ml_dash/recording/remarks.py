@@ -22,7 +22,7 @@ from ..journal.checkpoint import Trust
 from ..journal.drain import drain
 from ..journal.folder import JournalFolder
 from ..journal.leftovers import dead_writers, try_drain
-from ..reading.points import reading
+from ..reading.lineage import reading
 from ..reading.replay import committed
 
 

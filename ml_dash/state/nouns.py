@@ -169,6 +169,17 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Where an experiment began: behind event `seq` of the experiment `prefix`, whose journal has the id `journal` and
+    states `hash` for the commit that holds that event."""
+
+    prefix: str
+    seq: int
+    journal: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """An experiment after its first `seq` events.
 

@@ -1,0 +1,158 @@
+"""The journal of an experiment and those that it was forked from, as one series of commits.
+
+Points, log lines, track entries and file contents from before a fork stay where they were recorded, and are read from
+there.  This is the one place that knows of it: nothing else may assume that what an experiment shows comes out of one
+folder.
+
+ 1. Oldest first: of each ancestor what it had up to the event that was forked behind, then the journal's own commits,
+    then what its dead writers left and nobody could commit yet.
+ 2. Numbers are those of the experiment that is read (`state/forks.py`, rule 2).
+ 3. A parent is found by the prefix that it had, below the nearest folder above the fork that has it, and only if its
+    journal has the id that it had: an experiment that has taken its place since is not it.
+ 4. What is missing of an ancestor is left out of the series and said in `damage`, never replaced by anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from ..errors import StorageError
+from ..facts.codec import Block, CodecError, decode_events
+from ..facts.events import EXPERIMENT_FORKED
+from ..journal.folder import JournalFolder
+from ..journal.format import CommitLine
+from ..journal.leftovers import dead_writers, leftovers
+from ..journal.reader import JournalReader
+from ..state import blocks_before
+from ..state.forks import fork_of
+from ..state.nouns import Fork
+
+_FORKED_IN_BYTES = b'"type":"%b"' % EXPERIMENT_FORKED.encode("ascii")
+
+
+@dataclass(slots=True)
+class CutLine(CommitLine):
+    """The beginning of a commit that holds `whole_count` events; `events` are the bytes of all of them."""
+
+    whole_count: int
+
+
+def blocks_of(line: CommitLine) -> list[Block]:
+    """The events of a commit of a lineage.  Raises CodecError."""
+    if isinstance(line, CutLine):
+        return blocks_before(decode_events(line.events, line.whole_count), line.count)
+    return decode_events(line.events, line.count)
+
+
+@contextmanager
+def reading(folder: JournalFolder) -> Iterator[None]:
+    """What the operating system refuses meanwhile is raised as StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder.path} cannot be read: {error}. Nothing was changed; expected files that this user may read"
+        ) from error
+
+
+class Lineage:
+    """Of the experiment in `folder`."""
+
+    def __init__(self, folder: JournalFolder) -> None:
+        self._folder = folder
+
+    def commits(self) -> Iterator[CommitLine]:
+        """Rule 1.  Raises StorageError where the operating system refuses to read."""
+        with reading(self._folder):
+            reader = JournalReader(self._folder)
+            own = reader.commits()
+            first = next(own, None)
+            if first is not None:
+                fork = _fork_in(first)
+                if fork is not None:
+                    yield from _inherited(self._folder, fork, {fork.journal})
+                yield first
+                yield from own
+            if dead := dead_writers(self._folder):
+                yield from leftovers(self._folder, dead, reader.next_seq)
+
+    def ancestors(self) -> list[JournalFolder]:
+        """The experiments that it comes from and that are there, parent first."""
+        found: list[JournalFolder] = []
+        seen: set[str] = set()
+        folder: JournalFolder | None = self._folder
+        while folder is not None and (fork := forked_from(folder)) is not None and fork.journal not in seen:
+            seen.add(fork.journal)
+            folder = parent_folder(folder, fork)
+            if folder is not None:
+                found.append(folder)
+        return found
+
+
+def forked_from(folder: JournalFolder) -> Fork | None:
+    """What the journal's first event says; None where it is no fork, or its first event cannot be read."""
+    with reading(folder):
+        first = next(JournalReader(folder).commits(), None)
+    return None if first is None else _fork_in(first)
+
+
+def parent_folder(folder: JournalFolder, fork: Fork) -> JournalFolder | None:
+    """Rule 3; None where it is not there."""
+    parts = fork.prefix.split("/")
+    for root in folder.experiment.parents:
+        parent = JournalFolder(root.joinpath(*parts), folder.disk, fork.prefix)
+        if parent.exists() and _is_journal(parent, fork.journal):
+            return parent
+    return None
+
+
+def _is_journal(folder: JournalFolder, journal: str) -> bool:
+    reader = JournalReader(folder)
+    return any(
+        found is not None and found[1].journal == journal for found in map(reader.header, folder.segment_numbers())
+    )
+
+
+def _fork_in(first: CommitLine) -> Fork | None:
+    if first.first != 1 or _FORKED_IN_BYTES not in first.events:
+        return None
+    try:
+        event = blocks_of(first)[0]
+        payload = next(iter(event.payloads())) if event.type == EXPERIMENT_FORKED else None
+        return None if payload is None else fork_of(payload)
+    except (CodecError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _inherited(folder: JournalFolder, fork: Fork, seen: set[str]) -> Iterator[CommitLine]:
+    """What a fork has from its parent, and that from its own, as the fork counts."""
+    parent = parent_folder(folder, fork)
+    if parent is None:
+        return
+    own = JournalReader(parent).commits()
+    first = next(own, None)
+    if first is None:
+        return
+    older = _fork_in(first)
+    if older is not None and older.journal not in seen:
+        for line in _inherited(parent, older, {*seen, older.journal}):
+            yield _shifted(line, fork.seq)
+    for line in chain((first,), own):
+        if line.first > fork.seq:
+            return
+        yield _shifted(_cut(line, fork.seq), fork.seq)
+
+
+def _cut(line: CommitLine, last: int) -> CommitLine:
+    """The part of a commit up to event `last`."""
+    if line.last <= last:
+        return line
+    members = {name: getattr(line, name) for name in CommitLine.__slots__}
+    return CutLine(**{**members, "count": last - line.first + 1}, whole_count=line.count)
+
+
+def _shifted(line: CommitLine, by: int) -> CommitLine:
+    return replace(line, first=line.first - by)
