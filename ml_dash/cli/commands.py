@@ -20,6 +20,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "demo": ".demo",
+    "diff": ".diff",
     "events": ".events",
     "list": ".list_command",
     "recover": ".recover",

@@ -1,31 +1,92 @@
-"""`--at`: a sequence number or a time."""
+"""Moments as people write them: the number of an event, or a time.
+
+1500                                  after that event
+2026-03-01  2026-03-01T14:30:00+01:00  2026-03-01 14:30      ISO 8601; without a zone it is local time
+14:30  today  yesterday  yesterday 14:30  now                 today is when it began; yesterday alone is 24 hours ago
+2 hours ago  90m ago  3d  1 week ago                         so long before now
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import click
 
+EXAMPLES = "a time such as 2026-03-01, 2026-03-01T14:30, 14:30, yesterday or '2 hours ago'"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(
+    r"(an?|\d+(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)(\s+ago)?"
+)
+_DAY = re.compile(r"(today|yesterday)?\s*(?:at\s+)?(\d{1,2}:\d{2}(?::\d{2})?)?")
+
+
+def parse_time(text: str, now: datetime) -> datetime | None:
+    """The time that a text names, aware of its zone where the text says one; None where it names none."""
+    text = text.strip()
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        pass
+    words = text.lower()
+    if words == "now":
+        return now
+    try:
+        return _ago(words, now) or _on_a_day(words, now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_moment(text: str, now: datetime) -> int | datetime | None:
+    """The same, or the number of an event."""
+    return int(text) if text.isdecimal() and text.isascii() else parse_time(text, now)
+
+
+def _ago(words: str, now: datetime) -> datetime | None:
+    match = _AGO.fullmatch(words)
+    if match is None:
+        return None
+    count = 1.0 if match[1].startswith("a") else float(match[1])
+    return now - timedelta(**{_UNITS[match[2][0]]: count})
+
+
+def _on_a_day(words: str, now: datetime) -> datetime | None:
+    match = _DAY.fullmatch(words)
+    if match is None or not words:
+        return None
+    day, clock = match[1], match[2]
+    if clock is None:
+        return now - timedelta(days=1) if day == "yesterday" else datetime.combine(now.date(), time()).astimezone()
+    date = now.date() - timedelta(days=1) if day == "yesterday" else now.date()
+    return datetime.combine(date, time.fromisoformat(clock.zfill(len("00:00")))).astimezone()
+
 
 class Moment(click.ParamType[Any]):
-    """An integer is the number of an event, anything else a time in ISO 8601; without a zone it is local time."""
+    """The number of an event, or a time."""
 
     name = "SEQ|TIME"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int | datetime:
         if isinstance(value, (int, datetime)):
             return value
-        if value.isdecimal():
-            return int(value)
-        try:
-            return datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            self.fail(
-                f"{value!r} is neither the number of an event nor a time such as 2026-03-01 or 2026-03-01T14:30:00",
-                parameter,
-                context,
-            )
+        moment = parse_moment(value, datetime.now().astimezone())
+        if moment is None:
+            self.fail(f"{value!r} is neither the number of an event nor {EXAMPLES}", parameter, context)
+        return moment
+
+
+class Time(click.ParamType[Any]):
+    """A time."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> datetime:
+        moment = value if isinstance(value, datetime) else parse_time(value, datetime.now().astimezone())
+        if moment is None:
+            self.fail(f"{value!r} is not {EXAMPLES}", parameter, context)
+        return moment if moment.tzinfo is not None else moment.astimezone()
 
 
 MOMENT = Moment()
+TIME = Time()
