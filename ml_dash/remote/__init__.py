@@ -2,6 +2,7 @@
 
 protocol     paths, headers, limits, and what both sides call things: pure
 transport    the one door to the network
+server       the protocol's verbs, as typed calls
 credentials  the one door to the keychain: which token belongs to which server
 backoff      how long to wait before the network is tried again: pure
 """

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
@@ -39,6 +39,9 @@ TIMEOUT_S = 30.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 REDIRECTS_MAX = 3
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
+Wire: TypeAlias = "httpx.BaseTransport"
+"""What may take the place of the network."""
+Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
 _PROBLEM = "application/problem+json"
 _PROBLEM_MEMBERS = ("type", "title", "status", "detail", "instance")
 
@@ -81,7 +84,7 @@ class Transport:
         token: str | None = None,
         *,
         timeout_s: float = TIMEOUT_S,
-        wire: httpx.BaseTransport | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self.url = checked_url(url)
         if token is not None and not is_private(self.url):
@@ -112,7 +115,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | Iterator[bytes] | None = None,
         json: Any = None,
@@ -139,7 +142,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | Iterator[bytes] | None = None,
         expected: Collection[int] = (),
@@ -199,8 +202,9 @@ class Transport:
             follow_redirects=False,
         )
 
-    def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
-        given = [(name, _text(value)) for name, value in (query or {}).items() if value is not None]
+    def _target(self, path: str, query: Query) -> str:
+        pairs = query.items() if isinstance(query, Mapping) else query or ()
+        given = [(name, _text(value)) for name, value in pairs if value is not None]
         return f"{self.url}{quote(path, safe='/:')}{'?' + urlencode(given, quote_via=quote) if given else ''}"
 
     def _redirected(self, method: str, target: str, response: httpx.Response) -> str:

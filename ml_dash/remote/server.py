@@ -1,0 +1,252 @@
+"""What a client can ask a server for, as typed calls: the protocol's verbs (`protocol.py`, `spec/shipping.md`).
+
+Every call raises NetworkError where there is no answer or a strange one, RefusedError where the server says what it
+will not do, and AuthenticationError where it does not accept the token.  Nothing is tried twice here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ..errors import NetworkError, RefusedError
+from . import protocol
+from .protocol import Head
+from .transport import TIMEOUT_S, Transport, Wire
+
+USER_TIMEOUT_S = 5.0
+FOLLOW_TIMEOUT_S = 3 * protocol.KEEP_ALIVE_S
+_OCTETS = {"Content-Type": protocol.BYTES}
+_AS_IT_IS = {"Accept-Encoding": "identity"}
+
+
+class Verdict(str, Enum):
+    """What became of a batch."""
+
+    STORED = "stored"
+    """The server has it: it stored it now, or had it already."""
+    STALE = "stale"
+    """The server's copy ends elsewhere, and the batch may belong behind that."""
+    DIVERGED = "diverged"
+    """The server's copy has other bytes there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`head` is where the server's copy ends now; None where it has none."""
+
+    verdict: Verdict
+    head: Head | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom the server takes us for; `owner` is None where nobody needs a token (`is_open`)."""
+
+    owner: str | None
+    is_open: bool
+    is_read_only: bool
+    token_name: str | None
+    token_expires: str | None
+
+
+class Server:
+    """The server at `url`, asked with `token`; used by any thread.  `wire` as in `Transport`."""
+
+    def __init__(self, url: str, token: str | None, *, timeout_s: float = TIMEOUT_S, wire: Wire | None = None) -> None:
+        self._transport = Transport(url, token, timeout_s=timeout_s, wire=wire)
+
+    @classmethod
+    def at(cls, url: str, *, timeout_s: float = TIMEOUT_S) -> Server:
+        """With the token that this machine keeps for it, if there is one."""
+        from .credentials import token_for
+
+        return cls(url, token_for(url), timeout_s=timeout_s)
+
+    @property
+    def url(self) -> str:
+        return self._transport.url
+
+    def __repr__(self) -> str:
+        return f"<Server {self._transport!r}>"
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # -- who and what --------------------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        return self._object("GET", protocol.HEALTH)
+
+    def user(self, timeout_s: float = USER_TIMEOUT_S) -> User:
+        """Raises AuthenticationError where a token is needed and there is none, or it is not accepted."""
+        members = self._object("GET", protocol.USER, timeout_s=timeout_s)
+        token = members.get("token") or {}
+        return User(
+            members.get("owner"),
+            bool(members.get("open")),
+            bool(members.get("read_only")),
+            token.get("name"),
+            token.get("expires"),
+        )
+
+    def experiments(
+        self,
+        pattern: str = "**",
+        status: str | None = None,
+        tags: Sequence[str] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of summaries, newest first, and the cursor of the next one; None behind the last."""
+        query = [("pattern", pattern), ("status", status), ("limit", limit), ("cursor", cursor)]
+        found = self._object("GET", protocol.EXPERIMENTS, query=[*query, *(("tag", tag) for tag in tags)])
+        return list(found.get("experiments") or ()), found.get("next")
+
+    # -- journals ------------------------------------------------------------------------------------------------
+
+    def journals(self, prefix: str) -> list[Head]:
+        """The journals of a prefix, one an origin; none where there is no such experiment."""
+        try:
+            found = self._object("GET", protocol.JOURNALS, query={"prefix": prefix})
+        except RefusedError as error:
+            if error.status == 404:
+                return []
+            raise
+        return [self._head(each) for each in found.get("journals") or ()]
+
+    def head(self, prefix: str, journal: str) -> Head | None:
+        """Where the server's copy of a journal ends; None where it has none."""
+        try:
+            return self._head(self._object("GET", protocol.journal_path(journal), query={"prefix": prefix}))
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def append(
+        self, prefix: str, journal: str, segment: int, offset: int, data: bytes, *, after: str | None, encoding: str
+    ) -> Appended:
+        """Whole lines of one segment, which begin at byte `offset` of it behind a line that states the hash `after`.
+
+        `after` is None at the beginning of a journal.  `data` is compressed as `encoding` says.
+        """
+        headers = {
+            "Content-Type": protocol.NDJSON,
+            **({"Content-Encoding": encoding} if encoding != "identity" else {}),
+        }
+        headers.update({"If-None-Match": "*"} if after is None else {"If-Match": f'"{after}"'})
+        answer = self._transport.request(
+            "POST",
+            protocol.commits_path(journal),
+            query={"prefix": prefix, "segment": segment, "offset": offset},
+            headers=headers,
+            body=data,
+            expected=(409,),
+        )
+        members = self._members(answer.json())
+        if answer.status != 409:
+            return Appended(Verdict.STORED, self._head(members))
+        name = str(members.get("type", "")).rsplit("/", 1)[-1]
+        if name not in (Verdict.STALE, Verdict.DIVERGED):
+            raise RefusedError(f"{self.url} answers 409: {members.get('detail')}", 409, name, members)
+        head = members.get("head")
+        return Appended(Verdict(name), self._head(head) if head else None)
+
+    def redact(self, prefix: str, journal: str, declarations: Sequence[Mapping[str, Any]]) -> None:
+        """Tells which lines were redacted (payloads of `event.redacted`); lines that are stored are replaced."""
+        self._transport.request(
+            "POST", protocol.redactions_path(journal), query={"prefix": prefix}, json={"redactions": list(declarations)}
+        )
+
+    @contextmanager
+    def segment(
+        self, prefix: str, journal: str, segment: int, start: int = 0, end: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """The bytes of a segment from `start` to, not including, `end`, in pieces."""
+        wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        with self._transport.stream(
+            "GET",
+            protocol.segment_path(journal, segment),
+            query={"prefix": prefix},
+            headers={**_AS_IT_IS, **wanted},
+        ) as stream:
+            yield self._from(start, stream.status, stream.chunks)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def state(self, prefix: str, at: int | str | None = None, timeout_s: float | None = None) -> dict[str, Any]:
+        """The plain state (`state/plain_state.py`) and what a summary has; `at` as in `ml_dash.load`."""
+        return self._object("GET", protocol.STATE, query={"prefix": prefix, "at": at}, timeout_s=timeout_s)
+
+    @contextmanager
+    def events(self, prefix: str, after: int = 0, last_id: str | None = None) -> Iterator[Iterator[bytes]]:
+        """The stream of server-sent events, in pieces as they come."""
+        headers = {"Accept": protocol.EVENT_STREAM, **({"Last-Event-ID": last_id} if last_id is not None else {})}
+        with self._transport.stream(
+            "GET",
+            protocol.EVENTS,
+            query={"prefix": prefix, "after": after},
+            headers=headers,
+            timeout_s=FOLLOW_TIMEOUT_S,
+        ) as stream:
+            yield stream.chunks
+
+    # -- content of saved files ----------------------------------------------------------------------------------
+
+    def has_blob(self, owner: str, checksum: str) -> bool:
+        answer = self._transport.request("HEAD", protocol.blob_path(owner, checksum), expected=(404,))
+        return answer.status != 404
+
+    @contextmanager
+    def blob(self, owner: str, checksum: str, start: int = 0) -> Iterator[Iterator[bytes]]:
+        """The content from byte `start` on, in pieces.  Raises RefusedError, status 404, where it is not there."""
+        wanted = {"Range": f"bytes={start}-"} if start else {}
+        with self._transport.stream(
+            "GET", protocol.blob_path(owner, checksum), headers={**_AS_IT_IS, **wanted}
+        ) as stream:
+            yield self._from(start, stream.status, stream.chunks)
+
+    def put_blob(self, owner: str, checksum: str, data: bytes) -> None:
+        """All of the content; at most `protocol.PART_BYTES`."""
+        self._transport.request("PUT", protocol.blob_path(owner, checksum), headers=_OCTETS, body=data)
+
+    def parts(self, owner: str, checksum: str) -> dict[int, int]:
+        """The parts that have arrived: offset → bytes."""
+        found = self._object("GET", protocol.parts_path(owner, checksum))
+        return {int(offset): int(size) for offset, size in found.get("parts") or ()}
+
+    def put_part(self, owner: str, checksum: str, offset: int, data: bytes) -> None:
+        self._transport.request("PUT", protocol.part_path(owner, checksum, offset), headers=_OCTETS, body=data)
+
+    def complete_blob(self, owner: str, checksum: str, size_bytes: int) -> None:
+        """All parts are there: the server verifies and joins them."""
+        self._transport.request("POST", protocol.complete_path(owner, checksum), query={"bytes": size_bytes})
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _object(self, method: str, path: str, *, query: Any = None, timeout_s: float | None = None) -> dict[str, Any]:
+        return self._members(self._transport.request(method, path, query=query, timeout_s=timeout_s).json())
+
+    def _members(self, found: Any) -> dict[str, Any]:
+        if not isinstance(found, dict):
+            raise NetworkError(f"{self.url} does not answer as agreed: {found!r:.100} is no JSON object")
+        return found
+
+    def _head(self, members: Any) -> Head:
+        try:
+            return Head.from_dict(self._members(members))
+        except ValueError as error:
+            raise NetworkError(f"{self.url} does not answer as agreed: {error}") from error
+
+    def _from(self, start: int, status: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """A server may answer a range with all there is."""
+        skipped = 0 if status == 206 else start
+        for chunk in chunks:
+            piece = chunk[skipped:]
+            skipped = max(0, skipped - len(chunk))
+            if piece:
+                yield piece
