@@ -1,0 +1,304 @@
+"""Where the server keeps everything: an object store, or a directory that is used as one.
+
+ 1. An object is written whole or not at all, and is never appended to.  `create` is the one call that decides races:
+    of all who create the same path, in whatever process, exactly one succeeds and the others raise `Taken`.
+ 2. What `create` and `replace` have returned for survives power loss.  An object store promises that by itself.  In a
+    directory the library that speaks to object stores syncs nothing, so there the bytes go to a file below `.staging`,
+    that is synced, then linked to its name, then the folder is synced: a name never shows bytes that could be lost.
+ 3. A store says what it is in `ml-dash-store.json`.  A directory that has other things in it is not taken for one.
+
+Reading is one code path for all kinds of stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..clock import now_us, to_datetime
+from ..errors import ConfigurationError
+from ..ids import new_id
+from ..journal.disk import OPERATING_SYSTEM, Disk
+from ..recording.extras import optional
+
+MARKER = "ml-dash-store.json"
+STORE_FORMAT = "ml-dash-store"
+STORE_VERSION = 1
+STAGING = ".staging"
+STAGING_AGE = timedelta(hours=6)
+"""What is older there was left by a server that was killed."""
+LIST_ITEMS = 1000
+CHUNK_BYTES = 1024 * 1024
+_SCHEMES = ("s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://", "memory://", "file://")
+
+
+class Taken(Exception):
+    """`create`: the path holds an object already."""
+
+
+class Missing(Exception):
+    """There is no object at the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object; `tag` changes with its content where the store has such tags."""
+
+    path: str
+    size: int
+    modified: datetime
+    tag: str | None
+
+
+class Store:
+    """Objects by path.  Paths have `/` between their parts, none of which is empty, `.` or `..`."""
+
+    def __init__(self, backend: Any, name: str, folder: Path | None = None, disk: Disk = OPERATING_SYSTEM) -> None:
+        self._backend = backend
+        self._folder = folder
+        self._disk = disk
+        self.name = name
+        """What people are told that it is."""
+
+    @classmethod
+    def open(cls, target: str | Path) -> Store:
+        """The store at a directory, which is made where there is none, or at `s3://…`, `gs://…`, `az://…`.
+
+        Raises ConfigurationError where there is something else, MissingExtraError without the extra `server`.
+        """
+        library = optional("obstore.store", "ml_dash[server]", "A server's store")
+        text = str(target)
+        if "://" in text:
+            if not text.startswith(_SCHEMES):
+                raise ConfigurationError(f"store {text!r:.200}: expected a directory, s3://…, gs://… or az://…")
+            try:
+                store = cls(library.from_url(text), text)
+            except Exception as error:
+                raise ConfigurationError(f"store {text!r:.200} cannot be opened: {error}") from error
+        else:
+            folder = Path(text).expanduser().absolute()
+            if is_foreign(folder):
+                raise ConfigurationError(
+                    f"store {str(folder)!r} is a directory with other things in it: expected a store, or a directory "
+                    "that is empty or does not exist yet"
+                )
+            OPERATING_SYSTEM.make_folder(str(folder / STAGING))
+            store = cls(library.LocalStore(str(folder)), str(folder), folder)
+            store._remove_abandoned()
+        store._mark()
+        return store
+
+    @classmethod
+    def in_memory(cls) -> Store:
+        """For tests: gone with the process."""
+        return cls(optional("obstore.store", "ml_dash[server]", "A server's store").MemoryStore(), "memory")
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    async def create(self, path: str, data: bytes) -> None:
+        """Raises Taken where there is an object."""
+        if self._folder is not None:
+            await asyncio.to_thread(self._write, path, data, is_new=True)
+            return
+        import obstore
+
+        try:
+            await obstore.put_async(self._backend, path, data, mode="create")
+        except obstore.exceptions.AlreadyExistsError:
+            raise Taken(path) from None
+
+    async def replace(self, path: str, data: bytes) -> None:
+        """Also where there is no object yet."""
+        if self._folder is not None:
+            await asyncio.to_thread(self._write, path, data, is_new=False)
+            return
+        import obstore
+
+        await obstore.put_async(self._backend, path, data, mode="overwrite", use_multipart=False)
+
+    async def join(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+        """An object out of many pieces, never whole in memory; appears when all of it is there.
+
+        What `chunks` raises is raised, and there is no object then.
+        """
+        if self._folder is not None:
+            await self._join_file(path, chunks)
+            return
+        import obstore
+
+        await obstore.put_async(self._backend, path, chunks, chunk_size=8 * CHUNK_BYTES, max_concurrency=2)
+
+    async def delete(self, paths: Iterable[str]) -> None:
+        """Those that are gone already are passed over."""
+        import obstore
+
+        for path in paths:
+            try:
+                await obstore.delete_async(self._backend, path)
+            except FileNotFoundError:
+                continue
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes `start` to `end` of an object, fewer where it ends before.  Raises Missing."""
+        import obstore
+
+        try:
+            if start == 0 and end is None:
+                found = await obstore.get_async(self._backend, path)
+                return bytes(await found.bytes_async())
+            if end is None:
+                size = (await obstore.head_async(self._backend, path))["size"]
+                end = max(size, start)
+            if end <= start:
+                return b""
+            return bytes(await obstore.get_range_async(self._backend, path, start=start, end=end))
+        except FileNotFoundError:
+            raise Missing(path) from None
+
+    async def stream(self, path: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The same, in pieces of at most `CHUNK_BYTES`."""
+        found = await self.status(path)
+        if found is None:
+            raise Missing(path)
+        stop = found.size if end is None else min(end, found.size)
+        for at in range(start, stop, CHUNK_BYTES):
+            yield await self.read(path, at, min(at + CHUNK_BYTES, stop))
+
+    async def status(self, path: str) -> Found | None:
+        import obstore
+
+        try:
+            return _found(await obstore.head_async(self._backend, path))
+        except FileNotFoundError:
+            return None
+
+    async def list(self, folder: str, after: str | None = None) -> list[Found]:
+        """Every object below a folder whose path sorts behind `after`, in order of paths."""
+        import obstore
+
+        found: list[Found] = []
+        async for page in obstore.list(self._backend, folder, offset=after, chunk_size=LIST_ITEMS):
+            found += map(_found, page)
+        return sorted(found, key=lambda each: each.path)
+
+    # -- a directory ---------------------------------------------------------------------------------------------
+
+    def _write(self, path: str, data: bytes, *, is_new: bool) -> None:
+        """Rule 2."""
+        assert self._folder is not None
+        staged = self._staged()
+        descriptor = self._disk.create(staged)
+        try:
+            self._disk.write(descriptor, data)
+            self._disk.sync_file(descriptor)
+        except OSError:
+            self._disk.remove(staged)
+            raise
+        finally:
+            self._disk.close(descriptor)
+        self._publish(staged, path, is_new=is_new)
+
+    def _staged(self) -> str:
+        return str(Path(self._folder or "") / STAGING / f"{new_id()}.new")
+
+    def _publish(self, staged: str, path: str, *, is_new: bool) -> None:
+        assert self._folder is not None
+        final = self._folder / path
+        try:
+            if not final.parent.is_dir():
+                self._disk.make_folder(str(final.parent))
+            if is_new:
+                self._disk.publish(staged, str(final))
+            else:
+                self._disk.rename(staged, str(final))
+        except FileExistsError:
+            self._disk.remove(staged)
+            # Whoever came first may not have synced the name yet, and the caller is about to rely on it.
+            self._disk.sync_folder(str(final.parent))
+            raise Taken(path) from None
+        except OSError:
+            self._disk.remove(staged)
+            raise
+        self._disk.sync_folder(str(final.parent))
+
+    async def _join_file(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+        staged = self._staged()
+        descriptor = await asyncio.to_thread(self._disk.create, staged)
+        is_whole = False
+        try:
+            async for chunk in chunks:
+                await asyncio.to_thread(self._disk.write, descriptor, chunk)
+            await asyncio.to_thread(self._disk.sync_file, descriptor)
+            is_whole = True
+        finally:
+            self._disk.close(descriptor)
+            if not is_whole:
+                self._disk.remove(staged)
+        await asyncio.to_thread(self._publish, staged, path, is_new=False)
+
+    def _remove_abandoned(self) -> None:
+        assert self._folder is not None
+        oldest = to_datetime(now_us()) - STAGING_AGE
+        for name in self._disk.list_names(str(self._folder / STAGING)):
+            path = str(self._folder / STAGING / name)
+            status = self._disk.status(path)
+            if status is not None and datetime.fromtimestamp(status.modified_ns / 1e9, timezone.utc) < oldest:
+                self._disk.remove(path)
+
+    # -- the marker ----------------------------------------------------------------------------------------------
+
+    def _mark(self) -> None:
+        """Rule 3.  Raises ConfigurationError where a newer release made the store."""
+        import obstore
+
+        text = orjson.dumps({"format": STORE_FORMAT, "version": STORE_VERSION, "created": now_us()})
+        try:
+            found = bytes(obstore.get(self._backend, MARKER).bytes())
+        except FileNotFoundError:
+            try:
+                if self._folder is not None:
+                    self._write(MARKER, text, is_new=True)
+                else:
+                    obstore.put(self._backend, MARKER, text, mode="create")
+            except (Taken, obstore.exceptions.AlreadyExistsError):
+                return
+            return
+        except Exception as error:
+            raise ConfigurationError(f"store {self.name!r:.200} cannot be read: {_short(error)}") from error
+        try:
+            members = orjson.loads(found)
+            is_known = members["format"] == STORE_FORMAT and members["version"] == STORE_VERSION
+        except (ValueError, KeyError, TypeError):
+            is_known = False
+        if not is_known:
+            raise ConfigurationError(
+                f"store {self.name!r:.200}: {MARKER} says {found[:200]!r}; this release knows version {STORE_VERSION}. "
+                "Nothing was changed: upgrade ml_dash to serve it"
+            )
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether the path is taken by something that is not a store: a file, or a directory with other things in it."""
+    if not folder.exists():
+        return False
+    return not folder.is_dir() or not ((folder / MARKER).exists() or set(_names(folder)) <= {STAGING})
+
+
+def _names(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
+
+
+def _found(meta: Any) -> Found:
+    return Found(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"])
+
+
+def _short(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:400]
