@@ -153,7 +153,7 @@ def test_a_session_says_where_it_ran(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (session,) = Replay(JournalFolder(tmp_path / "a/b/c")).refresh().sessions.values()
     assert (session.host, session.pid, session.rank) == (os.uname().nodename, os.getpid(), 2)
     assert session.environment is not None
-    assert session.environment.keys() >= {"python", "platform", "argv", "git", "packages"}
+    assert session.environment.keys() >= {"python", "platform", "user", "argv", "git", "packages"}
 
 
 def test_a_working_folder_that_is_gone_stops_no_start(tmp_path: Path) -> None:

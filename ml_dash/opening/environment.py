@@ -6,6 +6,7 @@ variables are never recorded; of the command line, secrets are masked (`secrets_
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from functools import lru_cache
@@ -25,6 +26,14 @@ def describe_process() -> dict[str, Any]:
     return {"host": os.uname().nodename, "pid": os.getpid(), "rank": rank()}
 
 
+def user() -> str:
+    """Who runs this process: a name, or a number where a container runs as somebody without one."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
+
+
 def rank() -> int | None:
     for name in RANK_VARIABLES:
         value = os.environ.get(name, "").strip()
@@ -39,6 +48,7 @@ def capture(script: str) -> dict[str, Any]:
     return {
         "python": sys.version.partition(" ")[0],
         "platform": f"{system.sysname}-{system.release}-{system.machine}",
+        "user": user(),
         "executable": sys.executable,
         "cwd": _working_folder(),
         "argv": mask_arguments(getattr(sys, "argv", []), os.environ),

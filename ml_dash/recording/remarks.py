@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import Any
 
@@ -22,18 +21,15 @@ from ..journal.checkpoint import Trust
 from ..journal.drain import drain
 from ..journal.folder import JournalFolder
 from ..journal.leftovers import dead_writers, try_drain
+from ..journal.writer import record_held
+from ..opening.environment import user
 from ..reading.lineage import reading
 from ..reading.replay import committed
 
 
 def who() -> str:
     """`user@host` of this process."""
-    host = os.uname().nodename
-    try:
-        return f"{getpass.getuser()}@{host}"
-    except (OSError, KeyError):
-        # A container may run as a user that has no name.
-        return f"{os.getuid()}@{host}"
+    return f"{user()}@{os.uname().nodename}"
 
 
 def event_at(folder: JournalFolder, prefix: str, seq: int) -> Event:
@@ -66,7 +62,13 @@ def remark_batch(event_type: str, data: dict[str, Any], session: str) -> Batch:
 
 
 def record_remark(folder: JournalFolder, event_type: str, data: dict[str, Any], session: str) -> int:
-    """The number that the event has in the journal.  Raises StorageError, LockError or JournalCorruptError."""
+    """The number that the event has in the journal; that it will have, inside of a block of `experiment.expect`.
+
+    Raises StorageError, LockError or JournalCorruptError.
+    """
+    held_as = record_held(folder, event_type, data)
+    if held_as is not None:
+        return held_as
     batch = remark_batch(event_type, data, session)
     trust = Trust(folder)
     appender = Appender(folder, batch.writer, trusted=trust, on_sealed=trust.sealed)
