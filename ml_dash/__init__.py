@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .auto_start import dxp as dxp
     from .errors import AuthenticationError as AuthenticationError
     from .errors import ConfigurationError as ConfigurationError
+    from .errors import ConflictError as ConflictError
     from .errors import DivergedError as DivergedError
     from .errors import ExperimentError as ExperimentError
     from .errors import JournalCorruptError as JournalCorruptError
@@ -80,6 +81,7 @@ _MODULE_OF = {
     "PrefixError": "errors",
     "TemplateError": "errors",
     "ExperimentError": "errors",
+    "ConflictError": "errors",
     "StorageError": "errors",
     "JournalCorruptError": "errors",
     "JournalVersionError": "errors",

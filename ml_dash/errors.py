@@ -7,6 +7,7 @@
     │   ├── SourceFileError (FileNotFoundError)  what should be saved is not there, or is no file
     │   └── MissingExtraError (ImportError)  an optional library is not installed
     ├── ExperimentError (RuntimeError)       the experiment is not in a state that allows this call
+    │   └── ConflictError                    somebody else has written since
     ├── StorageError                         the disk, or what stands on it, stops us
     │   ├── JournalCorruptError              bytes below a durable fence do not replay
     │   ├── JournalVersionError              written by a newer release than this one
@@ -55,6 +56,25 @@ class MissingExtraError(ConfigurationError, ImportError):
 
 class ExperimentError(MlDashError, RuntimeError):
     """The experiment is not in a state that allows this call."""
+
+
+class ConflictError(ExperimentError):
+    """The journal does not end in the event that was expected: somebody else has recorded since, and nothing was.
+
+    `expected` and `found` are the numbers of events.
+    """
+
+    def __init__(self, expected: int, found: int) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"the journal was expected to end in event {expected}, and ends in event {found}: something else was "
+            "recorded since, and nothing of this block was. Read what is there now (`experiment.seq` first), decide "
+            "anew, and try again"
+        )
+
+    def __reduce__(self) -> tuple[type[ConflictError], tuple[int, int]]:
+        return type(self), (self.expected, self.found)
 
 
 class StorageError(MlDashError):

@@ -6,6 +6,7 @@ The journal and everything heavy is loaded at the first start, components at the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,36 @@ class Experiment(Described):
         """Up to which event of the journal everything is known to survive power loss."""
         return self._recorder.writer().durable_seq if self._recorder.is_open else self._durable_seq
 
+    @property
+    def seq(self) -> int:
+        """The number of the journal's last event, all that this process has recorded included; 0 where nothing is
+        there.  Raises StorageError or LockError."""
+        state = self._stored_state()
+        return state.seq if state is not None else 0
+
+    def expect(self, seq: int) -> AbstractContextManager[None]:
+        """Records only if nobody has recorded anything behind event `seq`:
+
+            while True:
+                try:
+                    with experiment.expect(experiment.seq):
+                        experiment.params.set(count=experiment.params.get("count", 0) + 1)
+                    break
+                except ConflictError:
+                    continue
+
+        What this thread records inside is held back until the block ends: then it is one commit, durable, if the
+        journal's last event is still `seq`; else ConflictError, and nothing of it is recorded, as where the block ends
+        with an exception.  Reading inside shows what stands in the journal.  Take `seq` first and read then.
+
+        Inside, flushing and ending the session are refused, and so is another `expect` (ExperimentError).  Raises
+        ConfigurationError for a `seq` that is no number of an event, ExperimentError where the experiment is not open,
+        StorageError or LockError where the disk refuses.
+        """
+        if isinstance(seq, bool) or not isinstance(seq, int) or seq < 0:
+            raise ConfigurationError(f"seq={seq!r:.100}: expected the number of an event, such as `experiment.seq`")
+        return self._recorder.writer().expect(seq)
+
     def _component(self, name: str) -> Any:
         if self._recorder.open_writer is None:
             raise not_started()
@@ -311,6 +342,7 @@ class Experiment(Described):
     def _close(self, event_type: str, why: dict[str, Any]) -> None:
         from .opening.session import end
 
+        self._recorder.writer().refuse_if_held("Ending the session")
         if self._output is not None:
             self._output.close()
             self._output = None

@@ -188,6 +188,7 @@ class MetricBuilder:
         if not self._is_described:
             self._is_described = True
             writer.record(METRIC_DESCRIBED, {"name": self.name, **self._description})
+            writer.if_dropped(self._describe_again)
         self._bound = bound
         return bound
 
@@ -198,6 +199,9 @@ class MetricBuilder:
             self._description |= {key: _DESCRIBED_AS[key](value) for key, value in new.items()}
             self._is_described = False
             self._bound = (None, None)
+
+    def _describe_again(self) -> None:
+        self._is_described, self._bound = False, (None, None)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

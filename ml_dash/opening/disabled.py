@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,16 @@ class NullWriter(Writer):
         return False
 
     def close(self) -> None:
+        return
+
+    @contextmanager
+    def expect(self, seq: int) -> Iterator[None]:
+        yield
+
+    def if_dropped(self, action: Callable[[], object]) -> None:
+        return
+
+    def refuse_if_held(self, what: str) -> None:
         return
 
 

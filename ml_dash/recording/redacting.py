@@ -35,6 +35,7 @@ from ..journal.drain import drain, is_alive
 from ..journal.folder import JournalFolder
 from ..journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash, patched, stated_hash
 from ..journal.reader import JournalReader
+from ..journal.writer import refuse_if_held
 from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
 from ..state.corrections import CORRECTABLE
@@ -86,6 +87,7 @@ def redact(
     if not isinstance(reason, str) or not reason.strip():
         raise ConfigurationError(f"reason={reason!r:.100}: expected text that says why the value had to go")
     folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    refuse_if_held(folder, "Redacting")
     event = event_at(folder, prefix, seq)
     trust = Trust(folder)
     appender = Appender(folder, new_id(), trusted=trust, on_sealed=trust.sealed)
