@@ -41,3 +41,8 @@ def new_word(letters: str, length: int) -> str:
     while len(word) < length:
         word += "".join(letters[byte % len(letters)] for byte in os.urandom(length) if byte < bound)
     return word[:length]
+
+
+def chance() -> float:
+    """From 0 up to, not including, 1; each value as likely as every other."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -7,6 +7,8 @@
     <experiment>/_journal/spool/<writer>.jsonl         a live writer's first spool file, locked while it lives
     <experiment>/_journal/spool/<writer>.<n>.jsonl     the ones that follow
     <experiment>/_journal/checkpoint.json      a cache
+    <experiment>/_journal/ship.lock            held by whoever ships the journal to a server; created once, never deleted
+    <experiment>/_journal/shipped.json         a hint: how far that has come
     <experiment>/_files/<aa>/<sha256>          saved files
 
 An experiment is a folder with a `_journal`.
@@ -53,6 +55,14 @@ class JournalFolder:
     @property
     def checkpoint_path(self) -> str:
         return f"{self.path}/checkpoint.json"
+
+    @property
+    def ship_lock_path(self) -> str:
+        return f"{self.path}/ship.lock"
+
+    @property
+    def shipped_path(self) -> str:
+        return f"{self.path}/shipped.json"
 
     def segment_path(self, number: int) -> str:
         return f"{self.path}/{number:08d}.jsonl"

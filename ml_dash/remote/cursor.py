@@ -1,0 +1,83 @@
+"""`_journal/shipped.json`: how far a journal has been shipped, and where to.  A hint, never the truth.
+
+    {"format":"ml-dash-shipped","version":1,"servers":{url: {"journal":…,"segment":…,"offset":…,"next_seq":…,"hash":…,
+     "files":[sha256, …]}, …}}
+
+A server is always asked where its copy ends.  The hint is for what has to do without: `ml-dash ship`, which looks for
+what is waiting and where it should go, and for processes that wait while another one ships.  A position of null says
+that the journal belongs to that server and nothing has arrived yet.  Lost, stale, foreign or damaged, it costs a
+question more and changes nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from ..ids import new_id
+from ..journal.folder import JournalFolder
+from .protocol import Head
+
+FORMAT = "ml-dash-shipped"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one server has acknowledged: the journal up to `head`, and the content of these files."""
+
+    head: Head | None = None
+    files: frozenset[str] = frozenset()
+
+
+def marks(folder: JournalFolder) -> dict[str, Mark]:
+    """By the server's address; empty where there is no hint that can be read."""
+    disk = folder.disk
+    try:
+        descriptor = disk.open_read(folder.shipped_path)
+        try:
+            data = disk.read_at(descriptor, 0, disk.size_of(descriptor))
+        finally:
+            disk.close(descriptor)
+    except OSError:
+        return {}
+    try:
+        members = orjson.loads(data)
+        if (members["format"], members["version"]) != (FORMAT, VERSION):
+            return {}
+        return {url: _mark(each) for url, each in members["servers"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _mark(members: Mapping[str, object]) -> Mark:
+    files = members["files"]
+    if not isinstance(files, list) or not all(isinstance(each, str) for each in files):
+        raise ValueError("no list of files")
+    head = None if members["journal"] is None else Head.from_dict({"time": 0, **members})
+    return Mark(head, frozenset(files))
+
+
+def save(folder: JournalFolder, url: str, mark: Mark) -> None:
+    """Replaces the hint of one server.  Raises OSError."""
+    disk = folder.disk
+    known = {**marks(folder), url: mark}
+    document = {"format": FORMAT, "version": VERSION, "servers": {each: _members(known[each]) for each in known}}
+    path = f"{folder.path}/.shipped.{new_id()}.new"
+    descriptor = disk.create(path)
+    try:
+        disk.write(descriptor, orjson.dumps(document) + b"\n")
+        disk.rename(path, folder.shipped_path)
+    finally:
+        disk.close(descriptor)
+        disk.remove(path)
+
+
+def _members(mark: Mark) -> dict[str, object]:
+    head = mark.head
+    place: dict[str, object] = dict.fromkeys(("journal", "segment", "offset", "next_seq", "hash"))
+    if head is not None:
+        place = {name: getattr(head, name) for name in place}
+    return {**place, "files": sorted(mark.files)}
