@@ -23,6 +23,7 @@ COMMANDS = {
     "diff": ".diff",
     "events": ".events",
     "list": ".list_command",
+    "log": ".log",
     "recover": ".recover",
     "redact": ".redact",
     "show": ".show",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -45,6 +47,21 @@ class Output:
 
     def line(self, text: str | Text) -> None:
         self.console.print(text, markup=False)
+
+    def page(self, lines: Iterable[Text], no_pager: bool = False) -> None:
+        """Lines for people, through a pager where they are more than a screen, as git does it."""
+        if no_pager or not sys.stdin.isatty():
+            for line in lines:
+                self.line(line)
+            return
+        # F: not where all fits; R: colours; X: what was read stays on the screen.  git asks `less` for the same.
+        os.environ.setdefault("LESS", "FRX")
+        click.echo_via_pager((self._rendered(line) for line in lines), color=True)
+
+    def _rendered(self, line: Text) -> str:
+        with self.console.capture() as captured:
+            self.line(line)
+        return captured.get()
 
     def heading(self, text: str) -> None:
         """Only people need it."""

@@ -1,0 +1,233 @@
+"""`ml-dash log`: who did what to an experiment, and when.  Reads like `git log`."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.text import Text
+
+from ..clock import from_datetime, to_datetime
+from ..errors import ConfigurationError
+from ..facts.events import LOG_WRITTEN, METRIC_LOGGED, OUTPUT_WRITTEN, TRACK_APPENDED
+from ..history import load
+from ..reading.audit import commits as read_commits
+from .commands import Source, reads_experiments
+from .damage import end_damaged
+from .event_words import ABSENT, change_words
+from .log_entries import Author, Choice, Entry, Told, entries
+from .moment import TIME
+from .output import Output
+from .wording import local_time, one_line
+
+TOLD_MAX = 12
+NAMES_MAX = 6
+AUTHORS_MAX = 3
+WORDS = {
+    METRIC_LOGGED: ("point", "points"),
+    TRACK_APPENDED: ("entry", "entries"),
+    LOG_WRITTEN: ("line", "lines"),
+    OUTPUT_WRITTEN: ("line", "lines"),
+}
+TYPE_STYLES = {"run.failed": "red", "run.completed": "green", "run.cancelled": "yellow", "params.set": "cyan"}
+
+
+@click.command("log")
+@click.argument("prefix")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N entries.")
+@click.option("--oneline", is_flag=True, help="One line an entry.")
+@click.option("--reverse", is_flag=True, help="Oldest first.")
+@click.option("--since", type=TIME, help="Only what was committed at or after this time.")
+@click.option("--until", type=TIME, help="Only what was committed at or before this time.")
+@click.option("--session", metavar="N|ID", help="Only this session: its number, or how its id begins.")
+@click.option("--writer", metavar="WHO", help="Only this process: its writer id, pid, host, user or user@host.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type; repeatable.")
+@click.option("--param", metavar="KEY", help="Only changes of this parameter, and of those below it.")
+@click.option("--no-pager", is_flag=True, help="Print, however long it is.")
+@reads_experiments
+def command(
+    prefix: str,
+    limit: int | None,
+    oneline: bool,
+    reverse: bool,
+    since: datetime | None,
+    until: datetime | None,
+    session: str | None,
+    writer: str | None,
+    types: tuple[str, ...],
+    param: str | None,
+    no_pager: bool,
+    source: Source,
+    output: Output,
+) -> None:
+    """Show who did what to an experiment, and when: newest first, as git log does.
+
+    Commits that hold nothing but points, entries and lines are one entry where they follow each other.
+
+    \b
+    Example: ml-dash log alice/mnist/baseline -n 5
+             ml-dash log alice/mnist/baseline --param lr
+    """
+    choice = Choice(_us(since), _us(until), session, writer, types, param)
+    with output.busy(f"reading {prefix}"):
+        run = load(prefix, **source.arguments)
+        shown: Sequence[Entry] = deque(entries(read_commits(prefix, **source.arguments), choice), limit)
+    if param is not None and not shown and param not in run.params:
+        known = ", ".join(run.params) or "none"
+        raise ConfigurationError(f"{prefix!r} never had a parameter {param!r}; it has {one_line(known, 400)}")
+    ordered = shown if reverse else list(reversed(shown))
+    if output.as_json:
+        output.json([_json(entry) for entry in ordered])
+    elif output.is_plain:
+        for entry in ordered:
+            sys.stdout.write("\t".join(_cells(entry)) + "\n")
+    elif param is not None:
+        _print_changes(ordered, output)
+    elif oneline:
+        output.page((_one_line(entry, output.console.width) for entry in ordered), no_pager)
+    else:
+        output.page((line for entry in ordered for line in _lines(entry, output.console.width)), no_pager)
+    end_damaged(prefix, run.damage)
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else from_datetime(moment)
+
+
+# -- for people --------------------------------------------------------------------------------------------------
+
+
+def _lines(entry: Entry, width: int) -> Iterator[Text]:
+    events = "event" if entry.first == entry.last else "events"
+    sessions = "session" if len(entry.sessions) == 1 else "sessions"
+    dim = f"  {entry.hash[:12]}  {sessions} {_attempts(entry)}"
+    yield Text.assemble((f"{events} {_numbers(entry)}", "yellow"), (dim, "dim"))
+    yield Text(f"Author: {_authors(entry)}")
+    yield Text(f"Date:   {_date(entry)}")
+    yield Text()
+    rows = [*((each.event.type, each.words) for each in _told(entry)), *_counted(entry)]
+    column = max((len(kind) for kind, _ in rows), default=0) + 2
+    for kind, words in rows:
+        line = Text(f"    {kind:<{column}}", style=TYPE_STYLES.get(kind, ""))
+        yield line.append(one_line(words, max(20, width - column - 4)), style="default")
+    if len(entry.told) > TOLD_MAX:
+        yield Text(f"    … and {len(entry.told) - TOLD_MAX:,} more", style="dim")
+    yield Text()
+
+
+def _one_line(entry: Entry, width: int) -> Text:
+    moment = local_time(to_datetime(entry.until_us))
+    line = Text.assemble((_numbers(entry), "yellow"), (f"  {moment}  ", "dim"), f"{_authors(entry, 1)}  ")
+    return line.append(one_line(_summary(entry), max(20, width - len(line))), style="cyan" if entry.told else "dim")
+
+
+def _print_changes(shown: Iterable[Entry], output: Output) -> None:
+    rows = [
+        (
+            f"{told.event.seq:,}",
+            local_time(told.event.time),
+            _authors(entry, 1),
+            _attempts(entry),
+            ", ".join(change_words(*change) for change in told.changes) or told.words,
+        )
+        for entry in shown
+        for told in entry.told
+    ]
+    output.table(["event", "when", "who", "session", "change"], rows, right=["event"])
+
+
+def _numbers(entry: Entry) -> str:
+    return f"{entry.first:,}" if entry.first == entry.last else f"{entry.first:,}–{entry.last:,}"
+
+
+def _attempts(entry: Entry) -> str:
+    return ", ".join(map(str, sorted(set(entry.sessions.values()))))
+
+
+def _authors(entry: Entry, count_max: int = AUTHORS_MAX) -> str:
+    names = list(dict.fromkeys(map(str, entry.authors)))
+    more = f" and {len(names) - count_max} more" if len(names) > count_max else ""
+    return ", ".join(names[:count_max]) + more
+
+
+def _date(entry: Entry) -> str:
+    since, until = to_datetime(entry.since_us).astimezone(), to_datetime(entry.until_us).astimezone()
+    text = f"{since:%a %b %d %H:%M:%S %Y %z}"
+    if entry.commits == 1:
+        return text
+    return f"{text}, until {until:%a %b %d %H:%M:%S} in {entry.commits:,} commits"
+
+
+def _told(entry: Entry) -> list[Told]:
+    return entry.told[:TOLD_MAX]
+
+
+def _counted(entry: Entry) -> Iterator[tuple[str, str]]:
+    """What was counted and not told: points, entries and lines."""
+    told = {each.event.type for each in entry.told}
+    for kind, count in entry.counts.items():
+        if kind in told:
+            continue
+        names = [
+            f"{'(unnamed)' if name is None else name} {number:,}"
+            for (stream, name), number in entry.streams.items()
+            if stream == kind
+        ]
+        more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+        text = f"{count:,} {WORDS.get(kind, ('event', 'events'))[count != 1]}"
+        yield kind, f"{text}: {', '.join(names[:NAMES_MAX])}{more}" if names else text
+
+
+def _summary(entry: Entry) -> str:
+    return "; ".join([*(f"{each.event.type} {each.words}" for each in _told(entry)), *map(" ".join, _counted(entry))])
+
+
+# -- for programs ------------------------------------------------------------------------------------------------
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    """First and last event, time of the last commit, commits, session, who, what."""
+    time = to_datetime(entry.until_us).isoformat().replace("+00:00", "Z")
+    numbers = str(entry.first), str(entry.last), time, str(entry.commits), _attempts(entry)
+    return (*numbers, _authors(entry), _summary(entry))
+
+
+def _json(entry: Entry) -> dict[str, Any]:
+    return {
+        "first": entry.first,
+        "last": entry.last,
+        "commits": entry.commits,
+        "since": to_datetime(entry.since_us),
+        "until": to_datetime(entry.until_us),
+        "hash": entry.hash,
+        "sessions": [{"id": name, "attempt": attempt} for name, attempt in entry.sessions.items()],
+        "authors": [_json_author(author, count) for author, count in entry.authors.items()],
+        "counts": entry.counts,
+        "streams": [{"type": kind, "name": name, "count": count} for (kind, name), count in entry.streams.items()],
+        "events": [_json_told(each) for each in entry.told],
+    }
+
+
+def _json_author(author: Author, count: int) -> dict[str, Any]:
+    return {
+        "writer": author.writer,
+        "user": author.user,
+        "host": author.host,
+        "pid": author.pid,
+        "rank": author.rank,
+        "events": count,
+    }
+
+
+def _json_told(told: Told) -> dict[str, Any]:
+    event = told.event
+    changes = [
+        {"param": name, **{word: value for word, value in (("old", old), ("new", new)) if value is not ABSENT}}
+        for name, old, new in told.changes
+    ]
+    found = {"seq": event.seq, "type": event.type, "time": event.time, "writer": event.writer, "data": event.data}
+    return {**found, "changes": changes} if changes else found
