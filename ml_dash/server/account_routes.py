@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..clock import now_us
+from ..clock import now_us, to_datetime
 from ..remote.protocol import DEVICE_CODE, DEVICE_PAGE, DEVICE_TOKEN, FORM, TOKEN_REVOKE, USER
 from . import pages
 from .authentication import Access, access_of, client_of, identify
@@ -40,12 +40,13 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 async def user(request: Request) -> Response:
     identity = await identify(request)
     token = identity.token
+    expires = None if token is None or token.expires_us is None else to_datetime(token.expires_us).isoformat()
     return JSONResponse(
         {
             "owner": identity.owner,
             "read_only": not identity.can_write or not access_of(request).has_logins,
             "open": identity.is_open,
-            "token": None if token is None else {"id": token.id, "name": token.name, "expires": token.expires_us},
+            "token": None if token is None else {"id": token.id, "name": token.name, "expires": expires},
         },
         headers=_NO_STORE,
     )
