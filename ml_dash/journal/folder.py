@@ -7,7 +7,7 @@
     <experiment>/_journal/spool/<writer>.jsonl         a live writer's first spool file, locked while it lives
     <experiment>/_journal/spool/<writer>.<n>.jsonl     the ones that follow
     <experiment>/_journal/checkpoint.json      a cache
-    <experiment>/_journal/ship.lock            held by whoever ships the journal to a server; created once, never deleted
+    <experiment>/_journal/ship.lock            held by whoever ships the journal; created once, never deleted
     <experiment>/_journal/shipped.json         a hint: how far that has come
     <experiment>/_files/<aa>/<sha256>          saved files
 

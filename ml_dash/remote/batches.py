@@ -6,10 +6,12 @@ matches; *there* is the segment that the copy ends in, as it stands on this mach
     there                        byte before the end          what comes next
     missing, newer than all      -                            BEYOND: this machine has lost what the server has
     missing or passed over       -                            DIVERGED: history went on without it
-    shorter than the end         -                            BEYOND
-    longer than is accepted      -                            DIVERGED
+    shorter than the end         -                            BEYOND, or DIVERGED where a segment follows
     as long or longer            states another hash          DIVERGED
     as long or longer            states the copy's hash       GO ON: in this segment, or at the header of the next
+
+The copy may end behind what the next header accepts here: that is so after a failed sync, and then the next segment
+repeats the rest, which the server verifies.
 
 Pure: no I/O.
 """
@@ -50,11 +52,8 @@ def place(extents: Sequence[Extent], segment: int, offset: int, size: int | None
         return Next.BEYOND if segment > newest else Next.DIVERGED
     if extent.is_dead or extent.header is None:
         return Next.DIVERGED
-    accepted = extent.accepted.bytes if extent.accepted is not None else None
-    if accepted is not None and offset > accepted:
-        return Next.DIVERGED
     if offset > size:
-        return Next.BEYOND
+        return Next.DIVERGED if extent.is_sealed else Next.BEYOND
     return Next.GO_ON if states_hash else Next.DIVERGED
 
 

@@ -141,9 +141,7 @@ class LocalBytes:
         if not pieces:
             return None
         data = b"".join(pieces)
-        after = extent.header.previous.hash if is_at_header and extent.header and extent.header.previous else None
-        if not is_at_header:
-            after = start.hash
+        after = at.hash if at is not None else None
         return Batch(
             extent.segment, first_byte, data, after, end, _SAVED in data, (*redactions, *self._declared_in(data, start))
         )

@@ -193,12 +193,12 @@ class Transport:
     def _new_client(self) -> httpx.Client:
         import httpx
 
-        is_loopback = _is_loopback(self.url)
+        is_here = is_loopback(self.url)
         return httpx.Client(
             headers=self._headers,
             transport=self._wire,
             verify=_context(self.url),
-            trust_env=not is_loopback,
+            trust_env=not is_here,
             follow_redirects=False,
         )
 
@@ -278,10 +278,11 @@ def checked_url(url: str) -> str:
 
 def is_private(url: str) -> bool:
     """Whether nobody on the way can read what is sent there (rule 1)."""
-    return urlsplit(url).scheme == "https" or _is_loopback(url)
+    return urlsplit(url).scheme == "https" or is_loopback(url)
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether what is sent there never leaves this machine."""
     return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
 
 

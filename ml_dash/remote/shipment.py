@@ -1,0 +1,307 @@
+"""One journal on its way to one server, a step at a time: promise P6.
+
+1. The server is asked where its copy ends, and what follows from that is a table (`batches.py`).  Nothing that this
+   machine remembers decides it.
+2. A batch goes out with the hash that it continues.  Whether its answer is lost, the batch is doubled or another one
+   overtakes it: the server has it once or not at all, and after whatever went wrong it is asked anew.
+3. Commits first, then the content of saved files, a part between one look at the journal and the next.
+4. What cannot be mended by trying again is an error or a `problem`: two continuations of one journal, damage on this
+   machine, a line that is too long for the server.  The journal on this machine is changed by none of it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..clock import monotonic_s
+from ..errors import DivergedError, NetworkError, RefusedError
+from ..journal.chain import Position
+from ..journal.folder import JournalFolder
+from ..journal.format import HASH_TAIL_BYTES, stated_hash
+from ..state.nouns import Redaction
+from . import cursor
+from .batches import BatchSize, Next
+from .blobs import FileShipment
+from .cursor import Mark
+from .local_bytes import Batch, LocalBytes
+from .protocol import BATCH_BYTES, Head
+from .server import Server, Verdict
+from .transport import is_loopback
+
+SAVE_INTERVAL_S = 1.0
+STALE_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step has done and what is left, as far as is known.  `is_idle`: nothing is left that can travel now."""
+
+    sent_bytes: int
+    left_bytes: int
+    left_files: int
+    left_file_bytes: int
+    is_idle: bool
+    problems: tuple[str, ...] = ()
+
+
+class Shipment:
+    """Of the journal in `folder`, which is the experiment `prefix`, to `server`.  Used by one thread at a time, and by
+    one process: `shipper.py` elects it.
+
+    `encoding` is how batches are compressed; without it what this machine can and the way to the server needs.
+    """
+
+    def __init__(self, folder: JournalFolder, prefix: str, server: Server, *, encoding: str | None = None) -> None:
+        self._folder = folder
+        self._prefix = prefix
+        self.server = server
+        self._encoding = encoding or best_encoding(server.url)
+        self._local = LocalBytes(folder)
+        self._size = BatchSize(BATCH_BYTES)
+        self._at: Position | None = None
+        self._is_known = False
+        self._journal: str | None = None
+        self._stale = 0
+        self._saved_s = -SAVE_INTERVAL_S
+        self._is_saved = False
+        self._too_long: str | None = None
+        known = cursor.marks(folder).get(server.url)
+        self._files = FileShipment(folder, prefix.split("/", 1)[0], known.files if known is not None else ())
+        self._look_for_files = True
+
+    def close(self) -> None:
+        """Keeps the hint; closes what is open."""
+        self._save(is_due=True)
+        self._local.close()
+
+    def step(self) -> Step:
+        """One batch, or one part of a file.  Raises DivergedError, AuthenticationError, NetworkError, OSError and
+        JournalVersionError; the next step then begins by asking the server."""
+        try:
+            sent = self._step()
+        except BaseException:
+            self._is_known = False
+            raise
+        is_idle = sent is None
+        self._save(is_due=is_idle)
+        left = self._local.bytes_behind(self._at) if not is_idle or self._problems() else 0
+        return Step(sent or 0, left, self._files.waiting, self._files.waiting_bytes, is_idle, tuple(self._problems()))
+
+    def _step(self) -> int | None:
+        """How many bytes went; None where there is nothing to do."""
+        self._local.look()
+        journal = self._local.journal
+        if journal is None:
+            return None
+        if not self._is_known or journal != self._journal:
+            self._ask(journal)
+        batch = self._local.after(self._at, self._size.bytes)
+        if batch is not None:
+            return self._send(journal, batch)
+        if self._look_for_files:
+            self._files.look()
+            self._look_for_files = False
+        return self._files.step(self.server) if self._files.waiting else None
+
+    def _problems(self) -> list[str]:
+        found = list(self._files.problems)
+        if (blocked := self._local.blocked) is not None:
+            found.append(
+                f"{self._folder.path} is damaged in segment {blocked.segment:08d} at byte {blocked.offset}: "
+                f"{blocked.what}. What lies behind that cannot be shipped; restore the file from a copy, and it can"
+            )
+        return found if self._too_long is None else [*found, self._too_long]
+
+    # -- where the server's copy ends ----------------------------------------------------------------------------
+
+    def _ask(self, journal: str) -> None:
+        head = self.server.head(self._prefix, journal)
+        self._journal = journal
+        self._continue(head)
+
+    def _continue(self, head: Head | None) -> None:
+        if head is None:
+            self._at = None
+        else:
+            what_next, at = self._local.locate(head)
+            if what_next is not Next.GO_ON:
+                raise DivergedError(self._diverged(head, is_beyond=what_next is Next.BEYOND))
+            self._at = at
+        self._is_known, self._is_saved = True, False
+
+    def _diverged(self, head: Head, *, is_beyond: bool) -> str:
+        own, here, url = self._local.newest_end(), self._folder.path, self.server.url
+        copy = f"the copy on {url} ends in segment {head.segment:08d} at byte {head.offset}, event {head.next_seq - 1}"
+        if is_beyond and own is not None and self._is_on_server(own):
+            return (
+                f"{here} has lost its end: {copy}, and this one in segment {own.segment:08d} at byte {own.offset}, "
+                f"event {own.next_seq - 1}. A file was cut, or an older copy put in its place. Nothing was changed. "
+                f"`ml-dash pull {self._prefix} --dash-root {root_of(self._folder)}` brings back what is missing; call "
+                "it before anything is recorded there"
+            )
+        return (
+            f"{here} and its copy on {url} go on differently: {copy}, and that line does not stand here. Probably a "
+            "copy or a backup of this folder was gone on with by itself. Neither side was changed; recording goes on, "
+            f"shipping does not. To keep both, move {self._folder.experiment} to the folder of another prefix and ship "
+            f"it as that; `ml-dash pull {self._prefix} --dash-root FOLDER` brings down what the server has"
+        )
+
+    def _is_on_server(self, own: Position) -> bool:
+        """Whether the server's copy has the line that this machine's journal ends in, at the same place."""
+        start = max(0, own.offset - HASH_TAIL_BYTES - 1)
+        try:
+            with self.server.segment(self._prefix, own.journal, own.segment, start, own.offset) as chunks:
+                tail = b"".join(chunks)
+        except RefusedError:
+            return False
+        return tail.endswith(b"\n") and stated_hash(tail[:-1]) == own.hash
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _send(self, journal: str, batch: Batch) -> int:
+        if batch.redactions:
+            self.server.redact(self._prefix, journal, [declaration(each) for each in batch.redactions])
+        began_s = monotonic_s()
+        try:
+            answer = self.server.append(
+                self._prefix,
+                journal,
+                batch.segment,
+                batch.offset,
+                compressed(batch.data, self._encoding),
+                after=batch.after,
+                encoding=self._encoding,
+            )
+        except RefusedError as error:
+            return self._refused(error, batch)
+        except NetworkError:
+            self._size.refused()
+            raise
+        if answer.verdict is Verdict.DIVERGED and answer.head is not None:
+            raise DivergedError(self._diverged(answer.head, is_beyond=False))
+        if answer.verdict is not Verdict.STORED:
+            return self._is_stale(answer.head)
+        self._stale, self._too_long = 0, None
+        self._size.acknowledged(len(batch.data), monotonic_s() - began_s)
+        self._look_for_files = self._look_for_files or batch.names_files
+        end = batch.end
+        if answer.head is not None and (answer.head.segment, answer.head.offset) == (end.segment, end.offset):
+            self._at, self._is_saved = end, False
+        else:
+            self._continue(answer.head)
+        return len(batch.data)
+
+    def _refused(self, error: RefusedError, batch: Batch) -> int:
+        if error.status == 415 and self._encoding != "gzip":
+            self._encoding = "gzip"
+            return 0
+        if error.status != 413:
+            raise error
+        if batch.data.count(b"\n") > 1:
+            self._size.bytes_max = max(1, len(batch.data) // 2)
+            self._size.bytes = self._size.bytes_max
+            return 0
+        self._too_long = (
+            f"a line of {len(batch.data):,} bytes, event {batch.end.next_seq - 1} of {self._prefix}, is longer than "
+            f"{self.server.url} takes: {error}. What lies behind it stays on this machine"
+        )
+        raise RefusedError(self._too_long, error.status, error.name) from error
+
+    def _is_stale(self, head: Head | None) -> int:
+        """The server is elsewhere than we thought: nothing is lost, the next batch begins there."""
+        self._stale += 1
+        if self._stale > STALE_MAX:
+            self._stale = 0
+            raise NetworkError(f"{self.server.url} does not answer as agreed: it refuses what continues its own copy")
+        self._continue(head)
+        return 0
+
+    def _save(self, *, is_due: bool) -> None:
+        if self._is_saved or (not is_due and monotonic_s() - self._saved_s < SAVE_INTERVAL_S):
+            return
+        at = self._at
+        head = None if at is None else Head(at.journal, at.segment, at.offset, at.next_seq, at.hash, 0)
+        try:
+            cursor.save(self._folder, self.server.url, Mark(head, frozenset(self._files.acknowledged)))
+        except OSError:
+            # It is a hint.
+            return
+        self._saved_s, self._is_saved = monotonic_s(), True
+
+
+def is_shipped(folder: JournalFolder, prefix: str, mark: Mark) -> bool:
+    """Whether all that stands on this machine has been acknowledged, by the hint.  Raises OSError."""
+    local = LocalBytes(folder)
+    try:
+        local.look()
+        if local.journal is None:
+            return True
+        if mark.head is None:
+            return False
+        what_next, at = local.locate(mark.head)
+        if what_next is not Next.GO_ON or local.after(at, 1) is not None or local.blocked is not None:
+            return False
+    finally:
+        local.close()
+    files = FileShipment(folder, prefix.split("/", 1)[0], mark.files)
+    files.look()
+    return not files.waiting
+
+
+def root_of(folder: JournalFolder) -> str:
+    """The dash root that an experiment's folder is below."""
+    return str(folder.experiment.parents[len(folder.prefix.split("/")) - 1])
+
+
+def declaration(redaction: Redaction) -> dict[str, Any]:
+    """The payload of the `event.redacted` that it comes from."""
+    return {
+        "seq": redaction.redacted,
+        "field": redaction.field,
+        "reason": redaction.reason,
+        "by": redaction.by,
+        "segment": redaction.segment,
+        "offset": redaction.offset,
+        "bytes": redaction.bytes,
+        "hash": redaction.hash,
+        "now": redaction.now,
+        "patches": dict(redaction.patches),
+    }
+
+
+# --- compression --------------------------------------------------------------------------------------------
+
+
+def best_encoding(url: str) -> str:
+    """Nothing on the way to this machine itself, where bytes cost less than compressing them; else Zstandard where it
+    is installed."""
+    if is_loopback(url):
+        return "identity"
+    try:
+        import zstandard
+    except ImportError:
+        return "gzip"
+    return "zstd" if zstandard else "gzip"
+
+
+def compressed(data: bytes, encoding: str) -> bytes:
+    """The fastest level: a journal's columns are packed numbers, which no level makes much smaller."""
+    return _COMPRESS[encoding](data)
+
+
+def _gzip(data: bytes) -> bytes:
+    stream = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return stream.compress(data) + stream.flush()
+
+
+def _zstd(data: bytes) -> bytes:
+    import zstandard
+
+    found: bytes = zstandard.ZstdCompressor(level=1).compress(data)
+    return found
+
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {"identity": lambda data: data, "gzip": _gzip, "zstd": _zstd}
