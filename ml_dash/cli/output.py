@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from ..clock import monotonic_s
 from .wording import to_json
+
+_Item = TypeVar("_Item")
 
 GAP = 2
 LAST_COLUMN_WIDTH_MIN = 12
+PROGRESS_AFTER_S = 1.0
 STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
 
 
@@ -40,6 +45,22 @@ class Output:
         """Says on stderr what takes its time, while it does and somebody looks."""
         with Console(stderr=True).status(what) if sys.stderr.isatty() else nullcontext():
             yield
+
+    def progress(self, items: Sequence[_Item], what: str) -> Iterator[_Item]:
+        """The items, with a bar on stderr where going through them takes over a second and somebody looks."""
+        if not sys.stderr.isatty():
+            yield from items
+            return
+        began_s = monotonic_s()
+        with ExitStack() as shown:
+            bar: Progress | None = None
+            for done, item in enumerate(items):
+                if bar is None and monotonic_s() - began_s > PROGRESS_AFTER_S:
+                    bar = shown.enter_context(Progress(console=Console(stderr=True), transient=True))
+                    task = bar.add_task(what, total=len(items))
+                if bar is not None:
+                    bar.update(task, completed=done)
+                yield item
 
     def json(self, value: Any) -> None:
         """One JSON document on one line."""
