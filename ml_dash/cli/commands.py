@@ -24,11 +24,16 @@ COMMANDS = {
     "events": ".events",
     "list": ".list_command",
     "log": ".log",
+    "login": ".login",
+    "logout": ".logout",
+    "profile": ".profile",
     "recover": ".recover",
     "redact": ".redact",
+    "server": ".server_command",
     "show": ".show",
     "verify": ".verify",
     "version": ".version",
+    "whoami": ".whoami",
 }
 
 Command = TypeVar("Command", bound=Callable[..., Any])

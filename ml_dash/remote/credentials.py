@@ -66,10 +66,13 @@ def server_name(url: str) -> str:
 
 def token_for(url: str) -> str | None:
     """The token to send to this server; None where there is none.  Never raises for a keychain that does not work."""
-    server = server_name(url)
     given = _given()
-    if given is not None:
-        return given[1]
+    return given[1] if given is not None else kept_token(url)
+
+
+def kept_token(url: str) -> str | None:
+    """The token that a login has left on this machine, whatever the environment says."""
+    server = server_name(url)
     entry = _in_keychain(server) or _in_file(server)
     return entry["token"] if entry else None
 

@@ -50,7 +50,7 @@ def ask(transport: Transport, device_name: str) -> Pending:
             str(members["verification_uri"]),
             str(members.get("verification_uri_complete") or members["verification_uri"]),
             float(members["expires_in"]),
-            float(members.get("interval", INTERVAL_S)),
+            max(1.0, float(members.get("interval", INTERVAL_S))),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NetworkError(f"{transport.url} answers with no login as RFC 8628 has it") from None
@@ -113,4 +113,4 @@ def _is_too_fast(transport: Transport, members: Any) -> bool:
     if error == "expired_token":
         raise AuthenticationError("nobody let this machine in before the code expired. Run `ml-dash login` again")
     text = members.get("error_description") if isinstance(members, dict) else None
-    raise AuthenticationError(f"{transport.url} ended the login: {str(text or error or 'it does not say why'):.200}")
+    raise AuthenticationError(f"{transport.url} ended the login: {text or error or 'it does not say why'!r:.200}")
