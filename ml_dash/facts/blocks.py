@@ -21,12 +21,14 @@ class CodecError(ValueError):
     """Bytes whose hash is right do not say what a commit says: a newer format, or a bug in the writer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Block:
     """One or more events of one commit: a single event has `data`, a run has `columns`.
 
     `positions` are those in the commit, ascending.  Columns are decoded when they are asked for: CodecError is raised
     then where they are not what they should be.
+
+    Nobody changes one.  It is not frozen because making a frozen one costs as much as summing up 250 numbers.
     """
 
     type: str
@@ -51,12 +53,11 @@ class Block:
         """One field of a run, `count` values, with everything back that JSON cannot say."""
         column = self._columns[key]
         try:
-            values = decode_column(column, self.count)
-            tags = [[tag[0][1:], *tag[1:]] for tag in self._tags if tag[0][0] == key] if self._tags else None
-            if tags:
-                restored: list[Any] = from_plain(list(values), tags)
-                return restored
-            return values
+            values = decode_column(column, len(self.positions))
+            if not self._tags:
+                return values
+            tags = [[tag[0][1:], *tag[1:]] for tag in self._tags if tag[0][0] == key]
+            return from_plain(list(values), tags) if tags else values
         except ValueError as error:
             raise CodecError(f"column {key!r:.100} of {self.count} events cannot be decoded: {error}") from error
 
@@ -64,18 +65,19 @@ class Block:
         """Raises CodecError unless the times and every column can be decoded; quicker than decoding them."""
         if self.data is not None:
             return
-        tagged = {tag[0][0] for tag in self._tags}
+        count = len(self.positions)
+        tagged = {tag[0][0] for tag in self._tags} if self._tags else ()
         if not isinstance(self._times, dict) or "packed" in self._times or "same" in self._times:
             self.times_us(0)
         try:
-            check_column(self._times, self.count)
+            check_column(self._times, count)
             for key, column in self._columns.items():
                 if key in tagged:
                     self.column(key)
                 else:
-                    check_column(column, self.count)
+                    check_column(column, count)
         except ValueError as error:
-            raise CodecError(f"a run of {self.count} events cannot be decoded: {error}") from error
+            raise CodecError(f"a run of {count} events cannot be decoded: {error}") from error
 
     def times_us(self, commit_time_us: int) -> list[int]:
         """When each event happened, in microseconds since 1970."""

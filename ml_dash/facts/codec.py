@@ -208,6 +208,8 @@ def decode_events(data: bytes, count: int) -> list[Block]:
         if not 0 < count <= EVENTS_MAX:
             raise ValueError(f"a commit holds between 1 and {EVENTS_MAX} events")
         blocks = orjson.loads(data)
+        if len(blocks) == 1:
+            return [_decode_only(blocks[0], count)]
         runs = [_run_positions(block, count) for block in blocks]
         free = _free_positions(runs, count)
         decoded = [
@@ -220,6 +222,14 @@ def decode_events(data: bytes, count: int) -> list[Block]:
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CodecError(f"a commit of {count} events cannot be decoded: {error!r}") from error
     return decoded
+
+
+def _decode_only(block: dict[str, Any], count: int) -> Block:
+    """The one block of a commit: what most small commits hold."""
+    positions = _run_positions(block, count)
+    if (1 if positions is None else len(positions)) != count:
+        raise ValueError(f"it holds {1 if positions is None else len(positions)}")
+    return _decode_event(block, 0) if positions is None else _decode_run(block, positions)
 
 
 def _run_positions(block: dict[str, Any], count: int) -> Sequence[int] | None:
@@ -247,10 +257,16 @@ def _free_positions(runs: list[Sequence[int] | None], count: int) -> Iterator[in
         raise ValueError(f"it holds {in_runs + runs.count(None)}")
     if in_runs == 0 or in_runs == count == len(runs[0] or ()):
         return iter(range(count))
-    taken = set().union(*(positions for positions in runs if positions is not None))
-    if len(taken) != in_runs:
+    taken = bytearray(count)
+    for positions in runs:
+        if isinstance(positions, range):
+            taken[positions.start : positions.stop : positions.step] = b"\1" * len(positions)
+        else:
+            for position in positions or ():
+                taken[position] = 1
+    if taken.count(1) != in_runs:
         raise ValueError("two runs hold the same position")
-    return iter([position for position in range(count) if position not in taken] if None in runs else ())
+    return iter([position for position, is_taken in enumerate(taken) if not is_taken] if None in runs else ())
 
 
 def _decode_event(block: dict[str, Any], position: int) -> Block:

@@ -46,6 +46,7 @@ _TYPECODES = {
     "u8": "Q",
 }
 _BYTES = {"f4": 4, "f8": 8, "i1": 1, "i2": 2, "i4": 4, "i8": 8, "u1": 1, "u2": 2, "u4": 4, "u8": 8}
+_INTEGER_BYTES = {dtype: size for dtype, size in _BYTES.items() if not dtype.startswith("f")}
 _SIGNED = (("i1", 1 << 7), ("i2", 1 << 15), ("i4", 1 << 31), ("i8", 1 << 63))
 _UNSIGNED = (("u1", 1 << 8), ("u2", 1 << 16), ("u4", 1 << 32), ("u8", 1 << 64))
 _SINGLES_TRIED = 8
@@ -89,13 +90,11 @@ def check_column(column: Any, count: int) -> None:
         decode_column(column, count)
         return
     try:
-        dtype, packed_count = column.get("packed"), count
-        if dtype is None:
-            dtype, packed_count = column["delta"], count - 1
+        if "packed" in column:
+            check_base64(column["data"], _BYTES[column["packed"]] * count)
+        else:
             _integer(column["first"])
-        if dtype not in _BYTES or ("delta" in column and dtype.startswith("f")):
-            raise ValueError(f"unknown column type {dtype!r:.100}")
-        check_base64(column["data"], _BYTES[dtype] * packed_count)
+            check_base64(column["data"], _INTEGER_BYTES[column["delta"]] * (count - 1))
     except (TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"a column is none of the forms there are: {error!r}") from error
 
@@ -194,7 +193,7 @@ def _integer(value: Any) -> int:
 
 
 def _differences(column: dict[str, Any], count: int) -> Sequence[int]:
-    if column["delta"] not in _BYTES or column["delta"].startswith("f"):
+    if column["delta"] not in _INTEGER_BYTES:
         raise ValueError(f"unknown type of differences {column['delta']!r:.100}")
     return _unpack(column["delta"], column["data"], count - 1)
 

@@ -38,9 +38,13 @@ Restored = Callable[[bytes, str, str, int, int], CommitLine | None]
 """Of a line that is not valid by its own hash: line, hash before it, journal, segment, offset → the redacted commit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Position:
-    """A place between two lines of a segment, and what the chain is there."""
+    """A place between two lines of a segment, and what the chain is there.
+
+    Nobody changes one.  It is not frozen because a reader makes one for each commit, and a frozen one costs three times
+    as much.
+    """
 
     journal: str
     segment: int

@@ -87,9 +87,11 @@ def survey(folder: JournalFolder) -> Survey:
             commits += 1
             try:
                 blocks = decode_events(line.events, line.count)
+                has_redactions = False
                 for block in blocks:
                     block.check()
-                if any(block.type == EVENT_REDACTED for block in blocks):
+                    has_redactions = has_redactions or block.type == EVENT_REDACTED
+                if has_redactions:
                     events_there = events_of(blocks, line.first, line.time_us, line.writer, line.session)
                     redactions += redactions_in(events_there)
             except CodecError as error:
