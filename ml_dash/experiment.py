@@ -152,6 +152,20 @@ class Experiment(Described):
         ExperimentError where the experiment is not open.  Without a message (deprecated) it gives a builder."""
         return self.logs.log(message, level, metadata, **extra)
 
+    def rewind(self, **steps: float) -> None:
+        """Says that the training goes on from an earlier checkpoint: `rewind(step=10)`, `rewind(epoch=2, step=500)`.
+
+        What led to the checkpoint stays; the points that this session, and those that had ended before it began, have
+        logged above these steps do not count any more, in every metric.  What is logged from here on at the same or an
+        earlier step replaces what was logged there before.  Nothing is deleted: `attempts="all"` has everything.
+
+        The fields are `step`, `global_step`, `_step`, `iteration` and `epoch`.  Raises ConfigurationError for others
+        and for what is no number, ExperimentError where the experiment is not open.
+        """
+        from .opening.rewinding import record_rewind
+
+        record_rewind(self._recorder.writer(), steps)
+
     def flush(self) -> int:
         """Everything recorded before is on disk when this returns; the last durable sequence number.
 

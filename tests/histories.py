@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ml_dash.facts.codec import Block, decode_events, encode_events, events_of
 from ml_dash.facts.events import (
     EXPERIMENT_DESCRIBED,
+    EXPERIMENT_FORKED,
     FILE_DELETED,
     FILE_SAVED,
     FILE_UPDATED,
@@ -21,12 +22,17 @@ from ml_dash.facts.events import (
     RUN_CANCELLED,
     RUN_COMPLETED,
     RUN_FAILED,
+    RUN_REWOUND,
     RUN_STARTED,
     TRACK_APPENDED,
     WRITER_JOINED,
     Event,
 )
 from ml_dash.facts.rows import Shape, event_row, parse_rows, seal, stream_row
+from ml_dash.state import fold
+from ml_dash.state.attempts import STEP_FIELDS
+from ml_dash.state.forks import forked_payload
+from ml_dash.state.nouns import Fork
 
 EPOCH_US = 1_700_000_000_000_000
 
@@ -193,6 +199,11 @@ malformed = st.sampled_from(
         Recorded(RUN_STARTED, {}),
         Recorded(RUN_COMPLETED, {"session": None}),
         Recorded(RUN_FAILED, {}),
+        Recorded(RUN_REWOUND, {"session": "s1", "steps": {}}),
+        Recorded(RUN_REWOUND, {"session": "s1", "steps": {"step": "5"}}),
+        Recorded(EXPERIMENT_FORKED, {"prefix": "alice/ml/p", "seq": 0, "journal": "j", "hash": "h", "state": {}}),
+        Recorded(EXPERIMENT_FORKED, {"prefix": "../p/q", "seq": 1, "journal": "j", "hash": "h", "state": {}}),
+        Recorded(EXPERIMENT_FORKED, {"prefix": "p/q", "seq": 1, "journal": "j", "hash": "h", "state": {"params": [1]}}),
         Recorded(WRITER_JOINED, {"parent": 1}),
         Recorded(EXPERIMENT_DESCRIBED, {"description": "not taken", "tags": "text"}),
         Recorded(PARAMS_SET, {"params": [1]}),
@@ -209,7 +220,26 @@ malformed = st.sampled_from(
         Recorded("model.distilled", {}, is_stream=False),
     ]
 )
+PARENT = fold(
+    [
+        Event(1, RUN_STARTED, EPOCH_US, {"session": "s0", "prefix": "alice/ml/p"}, "w0", "s0"),
+        Event(2, METRIC_LOGGED, EPOCH_US, {"name": "train", "fields": {"step": 3, "loss": 0.5}}, "w0", "s0"),
+        Event(3, PARAMS_SET, EPOCH_US, {"params": {"lr": float("nan"), "big": 10**400}}, "w0", "s0"),
+        Event(4, RUN_STARTED, EPOCH_US, {"session": "s1", "prefix": "alice/ml/p"}, "w1", "s1"),
+        Event(5, RUN_COMPLETED, EPOCH_US, {"session": "s0"}, "w0", "s0"),
+    ]
+)
+"""What a fork may begin as: one session has ended, one is open, which the fork may go on to record in."""
+rewound_steps = st.dictionaries(st.sampled_from([*STEP_FIELDS, "of_a_later_release"]), st.integers(-3, 25), min_size=1)
+
+
+def forked() -> Recorded:
+    return Recorded(EXPERIMENT_FORKED, forked_payload(Fork("alice/ml/p", PARENT.seq, "j", "0" * 64), PARENT))
+
+
 singles = st.one_of(
+    st.builds(forked),
+    st.tuples(sessions, rewound_steps).map(lambda pair: event(RUN_REWOUND, session=pair[0], steps=pair[1])),
     sessions.map(started),
     sessions.map(lambda session: event(RUN_COMPLETED, session=session)),
     sessions.map(lambda session: event(RUN_CANCELLED, session=session)),

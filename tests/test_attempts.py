@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-from ml_dash.state.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows, step_of
+from ml_dash.state.attempts import STEP_FIELDS, Lifetime, Stretch, latest_rows, step_of
 
 SPEC = Path(__file__).resolve().parent.parent / "spec/reading.md"
 
-FIRST = Attempt("first", 1, 100)
-SECOND = Attempt("second", 101, 200)
-THIRD = Attempt("third", 201, None)
-OVERLAPPING = Attempt("overlapping", 50, 150)
+FIRST = Lifetime("first", 1, 100)
+SECOND = Lifetime("second", 101, 200)
+THIRD = Lifetime("third", 201, None)
+OVERLAPPING = Lifetime("overlapping", 50, 150)
 
 
 def stretch(session: str, field: str, steps: Sequence[Any]) -> Stretch:
     return Stretch(session, len(steps), {field: steps})
 
 
-def kept(attempts: list[Attempt], *stretches: Stretch) -> list[int]:
+def kept(attempts: list[Lifetime], *stretches: Stretch) -> list[int]:
     return [row for run in latest_rows(attempts, stretches) for row in run]
 
 
-def kept_steps(attempts: list[Attempt], *stretches: Stretch) -> list[Any]:
+def kept_steps(attempts: list[Lifetime], *stretches: Stretch) -> list[Any]:
     steps = [step for each in stretches for column in each.steps.values() for step in column]
     return [steps[row] for row in kept(attempts, *stretches)]
 
@@ -65,13 +65,13 @@ def test_sessions_that_overlap_keep_all_their_points() -> None:
 
 
 def test_a_session_that_is_still_open_is_not_superseded() -> None:
-    still_open = Attempt("first", 1, None)
+    still_open = Lifetime("first", 1, None)
     rows = kept([still_open, SECOND], stretch("first", "step", range(5)), stretch("second", "step", range(5)))
     assert rows == list(range(10))
 
 
 def test_ranks_of_the_next_attempt_supersede_every_rank_of_the_last() -> None:
-    ranks = [FIRST, Attempt("first/1", 2, 99), SECOND, Attempt("second/1", 102, 201)]
+    ranks = [FIRST, Lifetime("first/1", 2, 99), SECOND, Lifetime("second/1", 102, 201)]
     steps = kept_steps(
         ranks,
         stretch("first", "step", [0, 1, 2]),

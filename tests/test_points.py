@@ -137,6 +137,7 @@ def test_a_column_that_cannot_be_decoded_is_no_points_and_hides_none(tmp_path: P
     assert rows == [*((step, step) for step in range(5)), *((step + 20, step) for step in range(5, 10))]
     assert metric_columns(folder, "train", at=10).to_dict()["step"] == list(range(5))
     assert Replay(folder).refresh().metrics["train"].count == 10
+    assert Replay(folder, at=10).refresh().unknown == {"(undecodable)": 5}
 
 
 def test_log_lines_and_track_entries_that_cannot_be_decoded_hide_none(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import pytest
 
 from ml_dash import Experiment, correct, redact
 from ml_dash.facts.codec import events_of
-from ml_dash.facts.events import COLUMNAR_TYPES, EVENT_TYPES, STREAM_TYPES, Event
+from ml_dash.facts.events import COLUMNAR_TYPES, EVENT_TYPES, EXPERIMENT_FORKED, STREAM_TYPES, Event
 from ml_dash.reading.replay import Replay
-from ml_dash.state import EMPTY, apply, fold
+from ml_dash.state import EMPTY, State, apply, fold, nouns
 
 TEXT = (Path(__file__).parent.parent / "spec/events.md").read_text(encoding="utf-8")
 
@@ -49,8 +49,14 @@ BEFORE = fold(
 
 
 def folded(event_type: str, payload: dict[str, Any]) -> dict[str, int]:
-    event = Event(3, event_type, 1, payload, "k10wb0emzmpptsfvd2", "k10wb0emzmpptsfvd2")
-    return dict(apply(BEFORE, event).unknown)
+    before, event = following(event_type, payload)
+    return dict(apply(before, event).unknown)
+
+
+def following(event_type: str, payload: dict[str, Any]) -> tuple[State, Event]:
+    """The event where it may stand, and the state before it."""
+    before = EMPTY if event_type == EXPERIMENT_FORKED else BEFORE
+    return before, Event(before.seq + 1, event_type, 1, payload, "k10wb0emzmpptsfvd2", "k10wb0emzmpptsfvd2")
 
 
 def test_the_page_has_every_type_and_no_other_in_the_order_of_the_code() -> None:
@@ -82,9 +88,17 @@ def test_exactly_the_members_that_are_needed_are_needed(event_type: str) -> None
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_further_members_are_ignored(event_type: str) -> None:
     example = SECTIONS[event_type].example
-    event = Event(3, event_type, 1, example, "w", "s")
-    further = Event(3, event_type, 1, {**example, "of_a_later_release": [1]}, "w", "s")
-    assert repr(apply(BEFORE, event)) == repr(apply(BEFORE, further))
+    before, event = following(event_type, example)
+    _, further = following(event_type, {**example, "of_a_later_release": [1]})
+    assert repr(apply(before, event)) == repr(apply(before, further))
+
+
+def test_the_page_has_every_member_of_the_state_that_a_fork_begins_with() -> None:
+    rows = {
+        noun: re.findall(r"`(\w+)`", members) for noun, members in re.findall(r"^\| (\w+) \| (`.*) \|$", TEXT, re.M)
+    }
+    assert rows == {noun: [each.name for each in fields(getattr(nouns, noun))] for noun in rows}
+    assert set(rows) == {name for name, each in vars(nouns).items() if is_dataclass(each) and isinstance(each, type)}
 
 
 def test_a_type_of_a_later_release_is_counted_and_changes_nothing_else() -> None:
@@ -103,6 +117,7 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
         train = experiment.metrics("train", description="per step", tags=["loss"], metadata={"unit": "nats"})
         train.log(step=1, loss=0.5)
         experiment.metrics.log(epoch=1, _ts=1.5)
+        experiment.rewind(step=0, epoch=0)
         experiment.tracks("robot/pose").append(_ts=2.5, position={"x": 1.0})
         experiment.files("models", tags=["best"]).save_text("content", to="a.txt")
         experiment.files("models/a.txt").update(metadata={"epoch": 1})
@@ -128,7 +143,7 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
         for line, blocks in replay.commits()
         for event in events_of(blocks, line.first, line.time_us, line.writer, line.session)
     ]
-    assert {event.type for event in recorded} == set(EVENT_TYPES)
+    assert {event.type for event in recorded} == set(EVENT_TYPES) - {EXPERIMENT_FORKED}
     for event in recorded:
         members = SECTIONS[event.type].members
         always = {member for member, presence in members.items() if presence != "given"}

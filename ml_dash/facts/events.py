@@ -14,10 +14,12 @@ from typing import Any
 
 from ..clock import to_datetime
 
+EXPERIMENT_FORKED = "experiment.forked"
 RUN_STARTED = "run.started"
 RUN_COMPLETED = "run.completed"
 RUN_FAILED = "run.failed"
 RUN_CANCELLED = "run.cancelled"
+RUN_REWOUND = "run.rewound"
 WRITER_JOINED = "writer.joined"
 EXPERIMENT_DESCRIBED = "experiment.described"
 PARAMS_SET = "params.set"
@@ -31,13 +33,14 @@ FILE_UPDATED = "file.updated"
 FILE_DELETED = "file.deleted"
 VALUE_CORRECTED = "value.corrected"
 EVENT_REDACTED = "event.redacted"
-EXPERIMENT_FORKED = "experiment.forked"
 
 EVENT_TYPES = (
+    EXPERIMENT_FORKED,
     RUN_STARTED,
     RUN_COMPLETED,
     RUN_FAILED,
     RUN_CANCELLED,
+    RUN_REWOUND,
     WRITER_JOINED,
     EXPERIMENT_DESCRIBED,
     PARAMS_SET,

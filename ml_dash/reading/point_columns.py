@@ -5,12 +5,13 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
 from ..facts.columns import Column
-from ..state.attempts import STEP_FIELDS, Attempt, Stretch, any_comes_after, latest_rows, step_of
+from ..state.attempts import STEP_FIELDS, Lifetime, Stretch, any_comes_after, latest_rows, step_of
 from ..state.nouns import FieldState
 from ..state.series import Field
 from .typed_columns import TypedColumn
@@ -73,14 +74,29 @@ class Columns:
             start = stop
         return chosen
 
-    def latest(self, attempts: Iterable[Attempt]) -> Columns:
+    def latest(self, lifetimes: Iterable[Lifetime]) -> Columns:
         """Without the points that a later attempt has superseded, by the rules of `attempts.py`."""
         logging = {session for session, _ in self.sessions}
-        attempts = [attempt for attempt in attempts if attempt.session in logging]
-        if not any_comes_after(attempts):
+        # A rewind supersedes points of every metric, also where nothing was logged after it.
+        lifetimes = [each for each in lifetimes if each.session in logging or each.rewinds]
+        if not any_comes_after(lifetimes):
             return self
-        runs = latest_rows(attempts, self._stretches())
+        runs = latest_rows(lifetimes, self.stretches(lifetimes))
         return self if sum(map(len, runs)) == len(self) else self.rows(runs)
+
+    def stretches(self, lifetimes: Iterable[Lifetime]) -> list[Stretch]:
+        """The rows, cut wherever another attempt begins."""
+        of_session = {each.session: each for each in lifetimes}
+        steps = {field: self.fields[field] for field in STEP_FIELDS if field in self.fields}
+        stretches = []
+        start = 0
+        for session, count in self.sessions:
+            for rewinds, rows in self._attempts(of_session.get(session), start, start + count):
+                cuts = {field: column.rows([rows]) for field, column in steps.items()}
+                present = {field: cut.values() for field, cut in cuts.items() if not cut.is_gap}
+                stretches.append(Stretch(session, len(rows), present, rewinds))
+            start += count
+        return stretches
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """For each field `count last min max mean`, and `min_step max_step`: the steps of its best points, whichever
@@ -100,16 +116,17 @@ class Columns:
         if count:
             self.sessions.append((session, count))
 
-    def _stretches(self) -> list[Stretch]:
-        steps = {field: self.fields[field] for field in STEP_FIELDS if field in self.fields}
-        stretches = []
-        start = 0
-        for session, count in self.sessions:
-            cuts = {field: column.rows([range(start, start + count)]) for field, column in steps.items()}
-            present = {field: cut.values() for field, cut in cuts.items() if not cut.is_gap}
-            stretches.append(Stretch(session, count, present))
-            start += count
-        return stretches
+    def _attempts(self, lifetime: Lifetime | None, start: int, stop: int) -> Iterator[tuple[int, range]]:
+        """The rows of each attempt among those of one session, and how many rewinds were before it."""
+        rewinds = lifetime.rewinds if lifetime is not None else ()
+        seqs = self.seq.values() if rewinds else ()
+        for number, (seq, _) in enumerate(rewinds):
+            at = bisect_left(seqs, seq, start, stop)
+            if at > start:
+                yield number, range(start, at)
+            start = at
+        if stop > start:
+            yield len(rewinds), range(start, stop)
 
 
 def _summary_of(values: list[Any], steps: Mapping[str, list[Any]]) -> dict[str, Any]:

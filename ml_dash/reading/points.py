@@ -27,7 +27,7 @@ from ..facts.events import LOG_WRITTEN, METRIC_LOGGED, TRACK_APPENDED, VALUE_COR
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..state import Correction, State, blocks_before
-from ..state.attempts import Attempt
+from ..state.attempts import Lifetime
 from ..state.corrections import Corrections, corrections_in
 from .lineage import Lineage, blocks_of
 from .point_columns import Columns
@@ -208,15 +208,18 @@ def metric_columns(
             continue
         columns.append(part.line.session, part.block.count, fields, part.seqs(), times)
     columns.complete()
-    if attempts == "all" or len(columns.sessions) < 2:
+    if attempts == "all":
         return columns
     replay = source if isinstance(source, Replay) else Replay(source, at)
-    return columns.latest(attempts_of(replay.refresh()))
+    return columns.latest(lifetimes_of(replay.refresh()))
 
 
-def attempts_of(state: State) -> list[Attempt]:
-    """When each session began and ended."""
-    return [Attempt(each.id, each.started_seq, each.ended_seq) for each in state.sessions.values()]
+def lifetimes_of(state: State) -> list[Lifetime]:
+    """When each session began, was rewound, and ended."""
+    return [
+        Lifetime(each.id, each.started_seq, each.ended_seq, tuple((one.seq, one.steps) for one in each.rewinds))
+        for each in state.sessions.values()
+    ]
 
 
 def check_attempts(attempts: str) -> None:

@@ -259,8 +259,11 @@ def decoded(line: CommitLine) -> list[Block]:
 
 
 def _up_to(end: int, line: CommitLine, blocks: list[Block]) -> Commit:
-    """The part of a commit up to event `end`."""
+    """The part of a commit up to event `end`; no blocks where a column that is to be cut cannot be decoded."""
     if line.last <= end:
         return line, blocks
-    count = end - line.first + 1
-    return replace(line, count=count), blocks_before(blocks, count)
+    line = replace(line, count=end - line.first + 1)
+    try:
+        return line, blocks_before(blocks, line.count)
+    except CodecError:
+        return line, []

@@ -14,7 +14,7 @@ from ..state import MetricState, State, TrackState
 from ..state.attempts import any_comes_after
 from .column_exports import library, to_arrow, to_numpy, to_pandas, to_polars
 from .point_columns import Columns
-from .points import LogEntry, attempts_of, check_attempts, log_entries, log_rows, metric_columns, track_rows
+from .points import LogEntry, check_attempts, lifetimes_of, log_entries, log_rows, metric_columns, track_rows
 from .typed_columns import TypedColumn
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class MetricView:
         return f"<MetricView {self._name!r}, {self.count} points, fields {', '.join(self.state.fields)}>"
 
     def __len__(self) -> int:
-        if self.count and any_comes_after(attempts_of(self._state)):
+        # What a fork has from its parent may be gone there.
+        if self.count and (self._state.fork is not None or any_comes_after(lifetimes_of(self._state))):
             return len(self._points("latest"))
         return self.count
 
@@ -109,7 +110,7 @@ class MetricView:
     def _points(self, attempts: str) -> Columns:
         check_attempts(attempts)
         points = metric_columns(self._folder, self._name, "all", self._state.seq, corrections=self._state.corrections)
-        return points.latest(attempts_of(self._state)) if attempts == "latest" else points
+        return points.latest(lifetimes_of(self._state)) if attempts == "latest" else points
 
 
 class TrackView:

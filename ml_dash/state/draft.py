@@ -78,6 +78,22 @@ class Draft:
         self._changed_metrics[name] = None
         return metric
 
+    def attempt_of(self, session: str) -> int | None:
+        """The event with which the attempt began that a session is in; None where there is no such session."""
+        known = self.look("sessions").get(session)
+        if known is None:
+            return None
+        begun: int = known.rewinds[-1].seq if known.rewinds else known.started_seq
+        return begun
+
+    def begin(self, state: State) -> None:
+        """Before anything else: what is folded goes on from this state, of another journal."""
+        self._state = state
+
+    @property
+    def is_fork(self) -> bool:
+        return self._state.fork is not None
+
     # -- what every event changes --------------------------------------------------------------------------------
 
     def reach(self, seq: int, first_us: int, last_us: int) -> None:

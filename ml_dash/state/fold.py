@@ -11,6 +11,7 @@ What other modules rely on:
     and applies each where the event stands that it names; one that then met no such event is counted as unknown.  One
     that it was not told of changes nothing yet, and `is_stale` says that all is to be folded anew: here rule 1 ends.
     Of a redaction it is told for the same reason: what was folded before may hold what was taken out.
+ 5. A first event that says `experiment.forked` is where the state begins, as that of the parent (`forks.py`).
 
 `session_events.py` has the rules of sessions, `parameters.py` those of parameters, `series.py` those of numbers.
 
@@ -28,6 +29,7 @@ from ..facts.columns import Column
 from ..facts.events import (
     EVENT_REDACTED,
     EXPERIMENT_DESCRIBED,
+    EXPERIMENT_FORKED,
     FILE_DELETED,
     FILE_SAVED,
     FILE_UPDATED,
@@ -39,6 +41,7 @@ from ..facts.events import (
     RUN_CANCELLED,
     RUN_COMPLETED,
     RUN_FAILED,
+    RUN_REWOUND,
     RUN_STARTED,
     STREAM_TYPES,
     TRACK_APPENDED,
@@ -48,10 +51,19 @@ from ..facts.events import (
 )
 from .corrections import Corrections, correction_of, corrections_in
 from .draft import Draft, given, text
+from .forks import born_of
 from .nouns import EMPTY, Correction, FileState, State, TrackState
 from .redactions import redaction_of
 from .series import extend_track
-from .session_events import run_cancelled, run_completed, run_failed, run_started, see_session, writer_joined
+from .session_events import (
+    run_cancelled,
+    run_completed,
+    run_failed,
+    run_rewound,
+    run_started,
+    see_session,
+    writer_joined,
+)
 
 UNDECODABLE = "(undecodable)"
 """Where `State.unknown` counts the events of commits whose bytes this release cannot read at all."""
@@ -136,6 +148,8 @@ class Fold:
     def add(self, event: Event) -> None:
         """One event."""
         self._newest = None
+        if event.seq == 1 and event.type == EXPERIMENT_FORKED:
+            self._begin(event.data)
         self._draft.reach(event.seq, event.time_us, event.time_us)
         self._draft.see_writer(event.writer, event.session, event.seq, 1)
         if event.type in _OF_SESSIONS:
@@ -147,6 +161,8 @@ class Fold:
         if not blocks:
             return
         draft = self._draft
+        if line.first == 1 and blocks[0].type == EXPERIMENT_FORKED and blocks[0].positions[0] == 0:
+            self._begin(blocks[0].data)
         # They stand in the order of their first events, in which the events themselves would make new entries.
         count = sum([len(block.positions) for block in blocks])
         first_us = _first_time_us(blocks[0], line) if draft.created_us is None else line.time_us
@@ -170,6 +186,14 @@ class Fold:
         self._draft.reach(line.first + line.count - 1, line.time_us, line.time_us)
         self._draft.see_writer(line.writer, line.session, line.first, line.count)
         self._draft.count_unknown(UNDECODABLE, line.count)
+
+    def _begin(self, data: Any) -> None:
+        """Rule 5."""
+        try:
+            self._draft.begin(born_of(data))
+        except _MALFORMED:
+            # Its handler counts it.
+            return
 
     def _handle(self, event: Event) -> None:
         if event.type == VALUE_CORRECTED:
@@ -229,7 +253,7 @@ def _add_block(draft: Draft, block: Block, line: CommitFacts) -> None:
         if block.data is None and block.type in STREAM_TYPES and block.named:
             columns = {key: block.column(key) for key in block.keys}
             first, last = line.first + block.positions[0], line.first + block.positions[-1]
-            _extend_stream(draft, block.type, block.name, columns, block.count, first, last)
+            _extend_stream(draft, block.type, block.name, columns, block.count, first, last, line.session)
             return
         if block.data is None and block.type in _LINES and not block.named:
             _count_lines(draft, block.type, block.column(_LINES[block.type][0]))
@@ -256,10 +280,17 @@ def _events_of(draft: Draft, block: Block, line: CommitFacts) -> list[Event]:
 
 
 def _extend_stream(
-    draft: Draft, event_type: str, name: str | None, columns: Mapping[str, Column], count: int, first: int, last: int
+    draft: Draft,
+    event_type: str,
+    name: str | None,
+    columns: Mapping[str, Column],
+    count: int,
+    first: int,
+    last: int,
+    session: str,
 ) -> None:
     if event_type == METRIC_LOGGED:
-        draft.metric(name).extend(columns, count, first, last)
+        draft.metric(name).extend(columns, count, first, last, draft.attempt_of(session))
     else:
         tracks = draft.mapping("tracks")
         track = tracks.get(name) or TrackState(text(name))
@@ -297,6 +328,11 @@ def _last_time_us(block: Block, line: CommitFacts) -> int:
 # -- one event of each type --------------------------------------------------------------------------------------
 
 
+def _experiment_forked(draft: Draft, event: Event) -> None:
+    if event.seq != 1 or not draft.is_fork:
+        raise ValueError("an experiment begins as a fork, or never becomes one")
+
+
 def _experiment_described(draft: Draft, event: Event) -> None:
     draft.change(given(event.data))
 
@@ -320,7 +356,7 @@ def _metric_described(draft: Draft, event: Event) -> None:
 
 def _stream_appended(draft: Draft, event: Event) -> None:
     columns = {key: [value] for key, value in event.data["fields"].items()}
-    _extend_stream(draft, event.type, event.data["name"], columns, 1, event.seq, event.seq)
+    _extend_stream(draft, event.type, event.data["name"], columns, 1, event.seq, event.seq, event.session)
 
 
 def _file_saved(draft: Draft, event: Event) -> None:
@@ -357,7 +393,9 @@ _HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
     RUN_COMPLETED: run_completed,
     RUN_FAILED: run_failed,
     RUN_CANCELLED: run_cancelled,
+    RUN_REWOUND: run_rewound,
     WRITER_JOINED: writer_joined,
+    EXPERIMENT_FORKED: _experiment_forked,
     EXPERIMENT_DESCRIBED: _experiment_described,
     PARAMS_SET: _params_set,
     LOG_WRITTEN: _line_written,
@@ -369,5 +407,6 @@ _HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
     FILE_UPDATED: _file_updated,
     FILE_DELETED: _file_deleted,
 }
-_OF_SESSIONS = frozenset(_HANDLERS)
-"""The types that begin a session, or take part in it: all but those about other events."""
+_OF_SESSIONS = frozenset(_HANDLERS) - {EXPERIMENT_FORKED}
+"""The types that begin a session, or take part in it: all but those about other events, and the one before any session.
+"""

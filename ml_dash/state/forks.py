@@ -3,19 +3,68 @@
  1. It counts as the first event of a journal, and nowhere else.
  2. Numbers go on: event n of the parent is event n − N of its fork, where N is the event that it was forked behind.  So
     the fork's own events are 1, 2, …, and what it has from its parent has numbers up to 0.
+ 3. It carries the parent's state after event N, so that the fork's state is the fold of its own journal, whatever
+    becomes of the parent.  The fork begins with all of it but what is the parent's alone: its prefix, its times, and
+    where in the bytes of its journal something was redacted.
+ 4. A session that was open there ends there for the fork, well and with reason `forked`: what becomes of it in the
+    parent is none of the fork's history.
 
 Pure: no I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from ..errors import PrefixError
 from ..prefix import parse_prefix
 from .draft import text
-from .nouns import Fork
+from .nouns import Correction, Fork, FrozenDict, MetricState, Session, State, WriterState
+from .plain_state import from_state_members, state_members
+from .status import Status
+
+FORKED = "forked"
+"""Why a session has ended that was open when its experiment was forked."""
+
+
+def forked_payload(fork: Fork, parent: State) -> dict[str, Any]:
+    """The payload of `experiment.forked`; `parent` is the state after event `fork.seq` of the parent."""
+    return {
+        "prefix": fork.prefix,
+        "seq": fork.seq,
+        "journal": fork.journal,
+        "hash": fork.hash,
+        "state": state_members(parent),
+    }
+
+
+def born_of(data: Mapping[str, Any]) -> State:
+    """Rules 3 and 4: the state before the fork's own first event.
+
+    Raises KeyError, TypeError, ValueError or AttributeError where the payload is malformed.
+    """
+    return born(fork_of(data), from_state_members(data["state"]))
+
+
+def born(fork: Fork, parent: State) -> State:
+    """The same of the parent's state after event `fork.seq`."""
+    by, until_us = fork.seq, parent.time_us
+    return replace(
+        parent,
+        seq=0,
+        created_us=None,
+        time_us=None,
+        prefix=None,
+        sessions=_each(parent.sessions, lambda session: _session(session, by, until_us)),
+        metrics=_each(parent.metrics, lambda metric: _metric(metric, by)),
+        files=_each(parent.files, lambda file: replace(file, seq=file.seq - by)),
+        writers=_each(parent.writers, lambda writer: _writer(writer, by)),
+        corrections=FrozenDict({seq - by: _correction(each, by) for seq, each in parent.corrections.items()}),
+        redactions=FrozenDict(),
+        fork=fork,
+    )
 
 
 def fork_of(data: Mapping[str, Any]) -> Fork:
@@ -29,3 +78,36 @@ def fork_of(data: Mapping[str, Any]) -> Fork:
         # It becomes a path.
         raise ValueError(str(error)) from error
     return Fork(prefix, seq, text(data["journal"]), text(data["hash"]))
+
+
+_Key = TypeVar("_Key")
+_Noun = TypeVar("_Noun")
+
+
+def _each(nouns: Mapping[_Key, _Noun], shifted: Callable[[_Noun], _Noun]) -> FrozenDict[_Key, _Noun]:
+    return FrozenDict({key: shifted(noun) for key, noun in nouns.items()})
+
+
+def _session(session: Session, by: int, until_us: int | None) -> Session:
+    rewinds = tuple(replace(rewind, seq=rewind.seq - by) for rewind in session.rewinds)
+    session = replace(session, started_seq=session.started_seq - by, rewinds=rewinds)
+    if session.ended_seq is None:
+        return replace(session, ended_seq=0, ended_us=until_us, status=Status.COMPLETED, reason=FORKED)
+    return replace(session, ended_seq=session.ended_seq - by)
+
+
+def _metric(metric: MetricState, by: int) -> MetricState:
+    return replace(
+        metric,
+        first_seq=None if metric.first_seq is None else metric.first_seq - by,
+        last_seq=None if metric.last_seq is None else metric.last_seq - by,
+        reaches=FrozenDict({attempt - by: reach for attempt, reach in metric.reaches.items()}),
+    )
+
+
+def _writer(writer: WriterState, by: int) -> WriterState:
+    return replace(writer, first_seq=writer.first_seq - by, last_seq=writer.last_seq - by)
+
+
+def _correction(correction: Correction, by: int) -> Correction:
+    return replace(correction, seq=correction.seq - by, corrected=correction.corrected - by)

@@ -34,11 +34,21 @@ class FrozenDict(dict[_Key, _Value]):
 
 
 @dataclass(frozen=True, slots=True)
+class Rewind:
+    """Event `seq`: the training went on from the checkpoint of these steps, by the fields that hold them."""
+
+    seq: int
+    time_us: int
+    steps: Mapping[str, int | float]
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One open…close of a process: an attempt.  Times are microseconds since 1970, `None` while it is open.
 
     `attempt` counts from 1 in the order in which sessions began.  `writers` are the processes that recorded in it: the
-    one that opened it first, then its forked children.  `reason` and `error` say how it failed.
+    one that opened it first, then its forked children.  `reason` and `error` say how it failed.  Each of `rewinds`
+    began a further attempt inside of it.  What a fork has from its parent began and ended with numbers up to 0.
     """
 
     id: str
@@ -55,6 +65,12 @@ class Session:
     rank: int | None = None
     environment: dict[str, Any] | None = None
     writers: tuple[str, ...] = ()
+    rewinds: tuple[Rewind, ...] = ()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it was a session of the experiment that this one was forked from."""
+        return self.started_seq <= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +105,21 @@ class FieldState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachState:
+    """What one attempt has logged in one metric: how many points, and the lowest and the highest of their steps by the
+    field that holds them (`attempts.py`, rule 1)."""
+
+    count: int = 0
+    steps: Mapping[str, tuple[int | float, int | float]] = field(default_factory=FrozenDict)
+
+
+@dataclass(frozen=True, slots=True)
 class MetricState:
-    """One series of points.  `count` are its points; `first_seq` and `last_seq` are `None` while it has none."""
+    """One series of points.  `count` are its points; `first_seq` and `last_seq` are `None` while it has none.
+
+    `reaches` are those of the attempts that logged in it, by the number of the event with which the attempt began: the
+    first of its session, or a rewind.
+    """
 
     name: str | None
     description: str | None = None
@@ -100,6 +129,7 @@ class MetricState:
     first_seq: int | None = None
     last_seq: int | None = None
     fields: Mapping[str, FieldState] = field(default_factory=FrozenDict)
+    reaches: Mapping[int, ReachState] = field(default_factory=FrozenDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +216,7 @@ class State:
     `created_us` is the time of the first event and `time_us` that of the last, by their writers' clocks.  `params`
     is flat, under dotted keys; `log_counts` counts log lines by level, `output_counts` captured lines by stream, and
     `unknown` the events that this release does not understand by their type.  `corrections` are those that count, by
-    the numbers of the events that made them; `redactions` likewise.
+    the numbers of the events that made them; `redactions` likewise.  `fork` says where it comes from if it is a fork.
     """
 
     seq: int = 0
@@ -208,6 +238,7 @@ class State:
     corrections: Mapping[int, Correction] = field(default_factory=FrozenDict)
     redactions: Mapping[int, Redaction] = field(default_factory=FrozenDict)
     unknown: Mapping[str, int] = field(default_factory=FrozenDict)
+    fork: Fork | None = None
 
     @property
     def status(self) -> Status:

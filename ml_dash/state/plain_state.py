@@ -1,7 +1,11 @@
-"""State ↔ plain JSON, exactly: for the checkpoint.
+"""State ↔ plain data, exactly: for the checkpoint, and for the event with which a fork begins.
 
-Every value goes through the value policy of `values.py`, so NaN, infinities, integers of any size and whatever users
-recorded come back as they were.  A mapping stands as the list of its entries, because a name may be null.
+A mapping stands as the list of its entries, because a name may be null.  Values that users recorded stand as they are;
+in the checkpoint all of it goes through the value policy of `values.py`, so NaN, infinities and integers of any size
+come back as they were.
+
+What a fork begins with is kept for ever (`spec/events.md` has the table): a member that this release does not know is
+passed over, one that is not there has the default of its noun.
 
 Pure: no I/O.
 """
@@ -17,9 +21,12 @@ from .nouns import (
     Correction,
     FieldState,
     FileState,
+    Fork,
     FrozenDict,
     MetricState,
+    ReachState,
     Redaction,
+    Rewind,
     Session,
     State,
     TrackState,
@@ -27,7 +34,7 @@ from .nouns import (
 )
 from .status import Status
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Raised whenever the same events fold to another state, or a state reads otherwise: what was kept before is then of no
 use."""
 _MAPPINGS: dict[type[Any], dict[str, type[Any] | None]] = {
@@ -44,27 +51,41 @@ _MAPPINGS: dict[type[Any], dict[str, type[Any] | None]] = {
         "redactions": Redaction,
         "unknown": None,
     },
-    MetricState: {"fields": FieldState},
+    MetricState: {"fields": FieldState, "reaches": ReachState},
+    ReachState: {"steps": None},
+    Rewind: {"steps": None},
 }
 """Members that are mappings, and the nouns that they lead to; None for numbers and for what users recorded."""
-_TUPLES: dict[type[Any], tuple[str, ...]] = {
-    State: ("tags", "bindrs"),
-    Session: ("writers",),
-    MetricState: ("tags",),
-    TrackState: ("fields",),
-    FileState: ("tags", "bindrs"),
+_TUPLES: dict[type[Any], dict[str, type[Any] | None]] = {
+    State: {"tags": None, "bindrs": None},
+    Session: {"writers": None, "rewinds": Rewind},
+    MetricState: {"tags": None},
+    TrackState: {"fields": None},
+    FileState: {"tags": None, "bindrs": None},
 }
+_NOUNS: dict[type[Any], dict[str, type[Any]]] = {State: {"fork": Fork}}
+"""Members that are another noun, or None."""
 
 
 def to_plain_state(state: State) -> dict[str, Any]:
     """What `from_plain_state` reads; orjson can write it."""
-    plain, tags = to_plain(_members(state))
+    plain, tags = to_plain(state_members(state))
     return {"state": plain, "tags": tags}
 
 
 def from_plain_state(plain: Mapping[str, Any]) -> State:
     """The state again.  Raises KeyError, TypeError, ValueError or AttributeError where it is not one."""
-    return _build(State, from_plain(plain["state"], plain["tags"]))  # type: ignore[no-any-return]
+    return from_state_members(from_plain(plain["state"], plain["tags"]))
+
+
+def state_members(state: State) -> dict[str, Any]:
+    """What `from_state_members` reads: dicts and lists, and values that users recorded."""
+    return _members(state)
+
+
+def from_state_members(members: Mapping[str, Any]) -> State:
+    """The state again.  Raises KeyError, TypeError, ValueError or AttributeError where it is not one."""
+    return _build(State, members)  # type: ignore[no-any-return]
 
 
 def _members(noun: Any) -> dict[str, Any]:
@@ -73,18 +94,30 @@ def _members(noun: Any) -> dict[str, Any]:
 
 def _member(value: Any) -> Any:
     if isinstance(value, FrozenDict):
-        return [[key, _members(entry) if is_dataclass(entry) else entry] for key, entry in value.items()]
-    return value
+        return [[key, _member(entry)] for key, entry in value.items()]
+    if isinstance(value, tuple):
+        return [_member(entry) for entry in value]
+    return _members(value) if is_dataclass(value) else value
 
 
-def _build(noun: type[Any], members: dict[str, Any]) -> Any:
-    built = dict(members)
+def _build(noun: type[Any], members: Mapping[str, Any]) -> Any:
+    known = {field.name for field in fields(noun)}
+    built = {name: value for name, value in members.items() if name in known}
     for name, entry in _MAPPINGS.get(noun, {}).items():
-        built[name] = FrozenDict(
-            {key: value if entry is None else _build(entry, value) for key, value in members[name]},
-        )
-    for name in _TUPLES.get(noun, ()):
-        built[name] = tuple(members[name])
-    if noun is Session:
-        built["status"] = Status(members["status"])
+        if name in built:
+            built[name] = FrozenDict({key: _entry(entry, value) for key, value in built[name]})
+    for name, entry in _TUPLES.get(noun, {}).items():
+        if name in built:
+            built[name] = tuple(_entry(entry, value) for value in built[name])
+    for name, entry in _NOUNS.get(noun, {}).items():
+        if built.get(name) is not None:
+            built[name] = _build(entry, built[name])
+    if noun is Session and "status" in built:
+        built["status"] = Status(built["status"])
+    if noun is ReachState and "steps" in built:
+        built["steps"] = FrozenDict({name: (low, high) for name, (low, high) in built["steps"].items()})
     return noun(**built)
+
+
+def _entry(noun: type[Any] | None, value: Any) -> Any:
+    return value if noun is None else _build(noun, value)

@@ -23,13 +23,15 @@ from math import inf
 from typing import Any
 
 from ..facts.columns import Column
-from .nouns import FieldState, FrozenDict, MetricState, TrackState
+from .attempts import Ends, step_ends
+from .nouns import FieldState, FrozenDict, MetricState, ReachState, TrackState
 
 SUM_IS_PLAIN = sum([1e16, 1.0, -1e16]) == 0.0
 """Whether this Python's `sum` adds from left to right and nothing else, as it did before 3.12."""
 
 Number = int | float
 _NO_FIELD = FieldState()
+_NO_REACH = ReachState()
 
 
 class Field:
@@ -72,10 +74,29 @@ class Field:
         return FieldState(self.count, self.last, self.min, self.max, self.sum)
 
 
+class Reach:
+    """A `ReachState` under construction."""
+
+    __slots__ = ("count", "steps")
+
+    def __init__(self, reach: ReachState = _NO_REACH) -> None:
+        self.count = reach.count
+        self.steps: dict[str, Ends] = dict(reach.steps)
+
+    def extend(self, columns: Mapping[str, Column], count: int) -> None:
+        self.count += count
+        for name, (low, high) in step_ends(columns, count).items():
+            known = self.steps.get(name)
+            self.steps[name] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
+
+    def state(self) -> ReachState:
+        return ReachState(self.count, FrozenDict(self.steps))
+
+
 class Metric:
     """A `MetricState` under construction."""
 
-    __slots__ = ("_described", "count", "fields", "first_seq", "last_seq")
+    __slots__ = ("_described", "count", "fields", "first_seq", "last_seq", "reaches")
 
     def __init__(self, metric: MetricState) -> None:
         self._described = metric
@@ -83,13 +104,17 @@ class Metric:
         self.first_seq = metric.first_seq
         self.last_seq = metric.last_seq
         self.fields = {key: Field(field) for key, field in metric.fields.items()}
+        self.reaches = {attempt: Reach(reach) for attempt, reach in metric.reaches.items()}
 
     def describe(self, given: Mapping[str, Any]) -> None:
         """Replaces what is given of description, tags and metadata."""
         self._described = replace(self._described, **given)
 
-    def extend(self, columns: Mapping[str, Column], count: int, first_seq: int, last_seq: int) -> None:
-        """Adds `count` points; each column holds one value of each of them."""
+    def extend(
+        self, columns: Mapping[str, Column], count: int, first_seq: int, last_seq: int, attempt: int | None
+    ) -> None:
+        """Adds `count` points; each column holds one value of each of them.  `attempt` is the event with which it began
+        that logged them, None where that is not known."""
         fields = self.fields
         for key, column in columns.items():
             field = fields.get(key)
@@ -100,11 +125,20 @@ class Metric:
         self.last_seq = last_seq
         if self.first_seq is None:
             self.first_seq = first_seq
+        if attempt is not None:
+            reach = self.reaches.get(attempt)
+            if reach is None:
+                reach = self.reaches[attempt] = Reach()
+            reach.extend(columns, count)
 
     def state(self) -> MetricState:
-        fields = FrozenDict({key: field.state() for key, field in self.fields.items()})
         return replace(
-            self._described, count=self.count, first_seq=self.first_seq, last_seq=self.last_seq, fields=fields
+            self._described,
+            count=self.count,
+            first_seq=self.first_seq,
+            last_seq=self.last_seq,
+            fields=FrozenDict({key: field.state() for key, field in self.fields.items()}),
+            reaches=FrozenDict({attempt: reach.state() for attempt, reach in self.reaches.items()}),
         )
 
 

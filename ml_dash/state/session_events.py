@@ -5,6 +5,7 @@
  2. A later end that is worse (failed, then cancelled, then completed) changes how, never when: a success that one
     process states never masks the failure of another.
  3. What is recorded after a session's end counts, and does not open it again.
+ 4. A rewind is one of the session that it names, whether that has ended or not.
 
 Pure: no I/O.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 from ..facts.events import Event
 from .draft import Draft, text
-from .nouns import Session
+from .nouns import FrozenDict, Rewind, Session
 from .status import SEVERITY, Status
 
 
@@ -51,6 +52,15 @@ def run_cancelled(draft: Draft, event: Event) -> None:
     _end(draft, event, Status.CANCELLED, None, None)
 
 
+def run_rewound(draft: Draft, event: Event) -> None:
+    steps = {text(name): _step(step) for name, step in event.data["steps"].items()}
+    if not steps:
+        raise ValueError("a rewind says to which step")
+    session = _session(draft, text(event.data["session"]), event)
+    rewind = Rewind(event.seq, event.time_us, FrozenDict(steps))
+    draft.mapping("sessions")[session.id] = replace(session, rewinds=(*session.rewinds, rewind))
+
+
 def writer_joined(draft: Draft, event: Event) -> None:
     parent = text(event.data["parent"])
     _describe_writer(draft, event.writer, {**_origin(event.data), "parent": parent})
@@ -76,6 +86,13 @@ def _open(draft: Draft, session: str, writer: str, seq: int, time_us: int) -> Se
     opened = Session(session, len(sessions) + 1, seq, time_us, writers=(writer,))
     sessions[session] = opened
     return opened
+
+
+def _step(value: Any) -> int | float:
+    # NaN is the only number that differs from itself.
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        raise TypeError(f"expected a step, found {value!r:.100}")
+    return value
 
 
 def _origin(data: dict[str, Any]) -> dict[str, Any]:

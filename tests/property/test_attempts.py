@@ -1,4 +1,4 @@
-"""attempts.py against the slowest reading of its three rules: every point asks every other."""
+"""attempts.py against the slowest reading of its rules: every point asks every other, and every rewind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.state.attempts import STEP_FIELDS, Attempt, Stretch, latest_rows
+from ml_dash.state.attempts import STEP_FIELDS, AttemptKey, Lifetime, Stretch, latest_rows
 
 NUMBERS = st.integers(-3, 12) | st.floats(-3, 12, width=16) | st.sampled_from([nan, inf, -inf, 10**400])
 STEPS = NUMBERS | st.none() | st.booleans() | st.just("5")
@@ -21,22 +21,29 @@ POINTS = st.one_of(
 )
 
 
+REWINDS = st.dictionaries(
+    st.sampled_from(STEP_FIELDS), NUMBERS.filter(lambda step: step == step), min_size=1, max_size=2
+)
+
+
 @st.composite
-def attempts(draw: st.DrawFn) -> list[Attempt]:
-    """Sessions that begin and end anywhere; some never end."""
-    seqs = iter(draw(st.permutations(range(1, 13))))
+def attempts(draw: st.DrawFn) -> list[Lifetime]:
+    """Sessions that begin and end anywhere; some never end, some are rewound."""
+    seqs = iter(draw(st.permutations(range(1, 21))))
     found = []
-    for session in range(draw(st.integers(2, 4))):
-        began, ended = sorted((next(seqs), next(seqs)))
-        found.append(Attempt(f"s{session}", began, draw(st.sampled_from([ended, ended, None]))))
+    for session in range(draw(st.integers(1, 4))):
+        steps = draw(st.lists(REWINDS, max_size=2) if draw(st.booleans()) else st.just([]))
+        began, *rewound, ended = sorted(next(seqs) for _ in range(2 + len(steps)))
+        rewinds = tuple(zip(rewound, steps, strict=True))
+        found.append(Lifetime(f"s{session}", began, draw(st.sampled_from([ended, ended, None])), rewinds))
     return found
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Attempt], list[tuple[str, list[dict[str, Any]]]]]:
+def histories(draw: st.DrawFn) -> tuple[list[Lifetime], list[tuple[AttemptKey, list[dict[str, Any]]]]]:
     sessions = draw(attempts())
-    names = st.sampled_from([attempt.session for attempt in sessions] * 3 + ["unknown"])
-    return sessions, draw(st.lists(st.tuples(names, st.lists(POINTS, min_size=1, max_size=5)), min_size=2, max_size=8))
+    keys = st.sampled_from([key for each in sessions for key in each.attempts] * 3 + [("unknown", 0)])
+    return sessions, draw(st.lists(st.tuples(keys, st.lists(POINTS, min_size=1, max_size=5)), min_size=2, max_size=8))
 
 
 def step(point: dict[str, Any]) -> tuple[str, Any] | None:
@@ -46,17 +53,35 @@ def step(point: dict[str, Any]) -> tuple[str, Any] | None:
     return None
 
 
-def survivors(attempts: list[Attempt], points: list[tuple[str, dict[str, Any]]]) -> list[int]:
-    def is_superseded(session: str, point: dict[str, Any]) -> bool:
-        own = step(point)
-        ended = next((each.ended_seq for each in attempts if each.session == session), None)
-        later = {each.session for each in attempts if ended is not None and each.began_seq > ended}
-        return own is not None and any(
-            other in later and found is not None and found[0] == own[0] and found[1] <= own[1]
-            for other, found in ((name, step(each)) for name, each in points)
+def survivors(sessions: list[Lifetime], points: list[tuple[AttemptKey, dict[str, Any]]]) -> list[int]:
+    lifetimes = {each.session: each for each in sessions}
+
+    def comes_after(other: AttemptKey, own: AttemptKey) -> bool:
+        if other[0] == own[0]:
+            return other[1] > own[1]
+        if other[0] not in lifetimes or own[0] not in lifetimes:
+            return False
+        ended = lifetimes[own[0]].ended_seq
+        return ended is not None and lifetimes[other[0]].began_seq > ended
+
+    def is_logged_again(own: AttemptKey, point: dict[str, Any]) -> bool:
+        found = step(point)
+        return found is not None and any(
+            comes_after(other, own) and again is not None and again[0] == found[0] and again[1] <= found[1]
+            for other, again in ((other, step(each)) for other, each in points)
         )
 
-    return [row for row, (session, point) in enumerate(points) if not is_superseded(session, point)]
+    def is_rewound(own: AttemptKey, point: dict[str, Any]) -> bool:
+        return any(
+            comes_after((each.session, number), own) and type(point.get(field)) in (int, float) and point[field] > bound
+            for each in sessions
+            for number, (_, steps) in enumerate(each.rewinds, start=1)
+            for field, bound in steps.items()
+        )
+
+    return [
+        row for row, (own, point) in enumerate(points) if not is_logged_again(own, point) and not is_rewound(own, point)
+    ]
 
 
 def column(points: list[dict[str, Any]], field: str) -> Any:
@@ -73,15 +98,16 @@ def column(points: list[dict[str, Any]], field: str) -> Any:
 
 
 @given(histories())
-def test_what_is_kept_is_what_three_plain_loops_keep(
-    history: tuple[list[Attempt], list[tuple[str, list[dict[str, Any]]]]],
+def test_what_is_kept_is_what_plain_loops_keep(
+    history: tuple[list[Lifetime], list[tuple[AttemptKey, list[dict[str, Any]]]]],
 ) -> None:
     sessions, parts = history
     stretches = []
-    for session, points in parts:
+    for (session, rewinds), points in parts:
         present = [field for field in STEP_FIELDS if any(field in point for point in points)]
-        stretches.append(Stretch(session, len(points), {field: column(points, field) for field in present}))
-    flat = [(session, point) for session, points in parts for point in points]
+        columns = {field: column(points, field) for field in present}
+        stretches.append(Stretch(session, len(points), columns, rewinds))
+    flat = [(key, point) for key, points in parts for point in points]
     runs = latest_rows(sessions, stretches)
     assert [row for run in runs for row in run] == survivors(sessions, flat)
     assert all(run for run in runs)

@@ -103,14 +103,32 @@ class Told:
 
     def _is_superseded(self, own: Event, fields: dict[str, Any], points: list[tuple[Event, dict[str, Any]]]) -> bool:
         step = step_of(fields)
-        ended = self.state.sessions[own.session].ended_seq
-        if step is None or ended is None:
-            return False
-        others = ((self.state.sessions[each.session], step_of(theirs)) for each, theirs in points)
-        return any(
-            other.started_seq > ended and found is not None and found[0] == step[0] and found[1] <= step[1]
-            for other, found in others
+        logged = (
+            found
+            for each, theirs in points
+            if self._comes_after(each.session, each.seq, own) and (found := step_of(theirs))
         )
+        if step is not None and any(name == step[0] and again <= step[1] for name, again in logged):
+            return True
+        return any(
+            is_number(fields.get(name)) and fields[name] > bound
+            for session in self.state.sessions.values()
+            for rewind in session.rewinds
+            if self._comes_after(session.id, rewind.seq, own)
+            for name, bound in rewind.steps.items()
+            if name in STEP_FIELDS
+        )
+
+    def _comes_after(self, session: str, seq: int, own: Event) -> bool:
+        """Whether the attempt of event `seq`, or the one that it begins, comes after that of `own`."""
+        if session == own.session:
+            return any(own.seq < rewind.seq <= seq for rewind in self.state.sessions[session].rewinds)
+        ended = self.state.sessions[own.session].ended_seq
+        return ended is not None and self.state.sessions[session].started_seq > ended
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float) and value == value
 
 
 @settings(max_examples=60)
