@@ -117,6 +117,11 @@ def list_experiments(
     return chosen
 
 
+def prefixes_below(root: Path, parts: tuple[str, ...] = ()) -> list[str]:
+    """The prefix of every experiment below a folder of the root, sorted; those that cannot be looked into left out."""
+    return sorted("/".join(found) for found, error in _walk(root, parts) if error is None)
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A glob over prefixes.  `*`, `?` and `[…]` stand for characters of one part, `**` for any number of parts.

@@ -1,0 +1,184 @@
+"""Journals of a server, brought into a local folder, where everything that reads local journals reads them.
+
+   <root>/<owner>/…/<name>/_journal/                                 the first journal of an experiment that came
+   <root>/<owner>/…/<name>/_journal/origins/<journal>/_journal/      any other one (of another machine, say)
+   …/_journal/mirror.json                                            how far it has come
+
+1. Each of them is an ordinary journal folder.  Only what is missing is brought, and what has come is only ever added
+   to: the server's copy is append-only.
+2. Bytes are put where they belong, not appended, and synced before `mirror.json` says that they are there.  So it does
+   no harm if several processes bring the same, or if one is killed amidst.
+3. When more redactions are declared than were, all bytes are brought again, and the cached state goes.
+4. A journal without `mirror.json` is the original of this machine.  It is never written to; it holds all that a server
+   can have of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+import orjson
+
+from ..errors import RefusedError
+from ..ids import new_id
+from ..journal.disk import OPERATING_SYSTEM, Disk
+from ..journal.folder import JOURNAL, JournalFolder
+from ..journal.reader import JournalReader
+from .protocol import Head
+from .server import Server
+
+ORIGINS = "origins"
+MARK = "mirror.json"
+WRITE_BYTES = 4 * 1024 * 1024
+
+
+class Source(Protocol):
+    """Where journals come from."""
+
+    def journals(self, prefix: str) -> list[Head]:
+        """Where each journal of an experiment ends; empty where there is no such experiment."""
+
+    def read(self, prefix: str, journal: str, segment: int, offset: int) -> Iterator[bytes]:
+        """The bytes of a segment from `offset` on; none where they end there, or there is no such segment."""
+
+
+class ServerSource:
+    """Journals of a server, over the network."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def journals(self, prefix: str) -> list[Head]:
+        return self._server.journals(prefix)
+
+    def read(self, prefix: str, journal: str, segment: int, offset: int) -> Iterator[bytes]:
+        try:
+            with self._server.segment(prefix, journal, segment, offset) as chunks:
+                yield from chunks
+        except RefusedError as error:
+            if error.status not in (404, 416):
+                raise
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What has come: up to byte `offset` of `segment`."""
+
+    journal: str
+    segment: int
+    offset: int
+    hash: str
+    redactions: int
+
+
+class Mirror:
+    """Of the experiments at `source`, below `root`; used by any thread."""
+
+    def __init__(self, root: Path, source: Source, disk: Disk = OPERATING_SYSTEM) -> None:
+        self._root = root
+        self._source = source
+        self._disk = disk
+        self._locks: dict[str, Lock] = {}
+        self._locking = Lock()
+
+    def refresh(self, prefix: str) -> list[JournalFolder]:
+        """The journals of an experiment as the source has them now, oldest first; empty where it has none.
+
+        `prefix` is valid.  Raises what the source raises, and OSError.
+        """
+        with self._lock(prefix):
+            heads = sorted(self._source.journals(prefix), key=lambda head: head.journal)
+            return [self._bring(prefix, head) for head in heads]
+
+    def folder(self, prefix: str, journal: str) -> JournalFolder:
+        """Where a journal of an experiment stands, or will stand."""
+        first = JournalFolder(self._root.joinpath(*prefix.split("/")), self._disk, prefix)
+        known = self._journal_in(first)
+        if known in (None, journal):
+            return first
+        return JournalFolder(first.experiment / JOURNAL / ORIGINS / journal, self._disk, prefix)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _lock(self, prefix: str) -> Lock:
+        with self._locking:
+            return self._locks.setdefault(prefix, Lock())
+
+    def _bring(self, prefix: str, head: Head) -> JournalFolder:
+        folder = self.folder(prefix, head.journal)
+        mark = self._mark_of(folder)
+        if mark is None and folder.segment_numbers():
+            return folder
+        if mark is None:
+            self._disk.make_folder(folder.path)
+            mark = Mark(head.journal, 0, 0, "", head.redactions)
+            self._set_mark(folder, mark)
+        elif mark.redactions != head.redactions:
+            mark = Mark(head.journal, 0, 0, "", head.redactions)
+            self._disk.remove(folder.checkpoint_path)
+        elif (mark.segment, mark.offset, mark.hash) == (head.segment, head.offset, head.hash):
+            return folder
+        segment, offset = max(1, mark.segment), mark.offset if mark.segment else 0
+        for number in range(segment, head.segment + 1):
+            self._bring_segment(folder, prefix, head, number, offset)
+            offset = 0
+        self._set_mark(folder, Mark(head.journal, head.segment, head.offset, head.hash, head.redactions))
+        return folder
+
+    def _bring_segment(self, folder: JournalFolder, prefix: str, head: Head, number: int, offset: int) -> None:
+        path, waiting = folder.segment_path(number), bytearray()
+        for chunk in self._source.read(prefix, head.journal, number, offset):
+            waiting += chunk
+            if number == head.segment:
+                # The source may have more by now, and the next look is told of that.
+                del waiting[max(0, head.offset - offset) :]
+            if len(waiting) >= WRITE_BYTES:
+                self._put(path, offset, bytes(waiting))
+                offset += len(waiting)
+                waiting.clear()
+        if waiting:
+            self._put(path, offset, bytes(waiting))
+
+    def _put(self, path: str, offset: int, data: bytes) -> None:
+        """Rule 2."""
+        if offset == 0:
+            with suppress(FileExistsError):
+                self._disk.close(self._disk.create_draft(path))
+        self._disk.overwrite(path, offset, data)
+
+    def _journal_in(self, folder: JournalFolder) -> str | None:
+        mark = self._mark_of(folder)
+        if mark is not None:
+            return mark.journal
+        reader = JournalReader(folder)
+        found = (reader.header(number) for number in folder.segment_numbers())
+        return next((each[0].journal for each in found if each is not None), None)
+
+    def _mark_of(self, folder: JournalFolder) -> Mark | None:
+        path = f"{folder.path}/{MARK}"
+        try:
+            descriptor = self._disk.open_read(path)
+        except FileNotFoundError:
+            return None
+        try:
+            data = self._disk.read_at(descriptor, 0, 4096)
+        finally:
+            self._disk.close(descriptor)
+        members = orjson.loads(data)
+        return Mark(*(members[name] for name in Mark.__slots__))
+
+    def _set_mark(self, folder: JournalFolder, mark: Mark) -> None:
+        members = {name: getattr(mark, name) for name in Mark.__slots__}
+        temporary = f"{folder.path}/.{MARK}.{new_id()}"
+        descriptor = self._disk.create(temporary)
+        try:
+            self._disk.write(descriptor, orjson.dumps(members))
+            self._disk.sync_data(descriptor)
+        finally:
+            self._disk.close(descriptor)
+        self._disk.rename(temporary, f"{folder.path}/{MARK}")

@@ -1,0 +1,266 @@
+"""What is stored of one journal, and where: the server's copy.
+
+Of the lines of a journal every batch that was accepted is one object.  Its name says what it goes on from: the segment
+and the offset in it at which the copy ended before,
+
+    journals/<prefix>/_journal/<journal>/<segment, 8 digits>-<offset, 12 digits>.jsonl
+
+so that there is exactly one name under which a copy can go on, and creating it decides every race: also the one between
+a batch that goes on in a segment and one that opens the next.  The first batch goes on from segment 0, offset 0.  The
+bytes are those of the segment, nothing else; an object that begins with a header begins a segment.
+
+Objects are read in the order of their names.  One that begins before the place that was reached is passed over: its
+bytes have been joined with those of its neighbours (`compaction.py`), and it is about to be deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import orjson
+
+from ..facts.events import EVENT_REDACTED, Event
+from ..journal.chain import read_header
+from ..remote.protocol import Head
+from ..state.nouns import Redaction
+from ..state.redactions import redactions_in
+from .store import Found, Missing, Store
+
+JOURNAL_FOLDER = "_journal"
+TAIL_BYTES = 64 * 1024
+LISTINGS_MAX = 4
+LISTING_PAUSE_S = 0.05
+FORMAT_START = b'{"format":'
+_NAME = re.compile(r"([0-9]{8})-([0-9]{12})\.jsonl")
+_REDACTION_NAME = re.compile(r"redaction-[0-9a-f]{64}\.json")
+_COMMIT_NUMBERS = re.compile(rb'\{"first":([0-9]{1,19}),"count":([0-9]{1,19}),"time":(-?[0-9]{1,19}),')
+_HEADER_FIRST = re.compile(rb',"first":([0-9]{1,19}),')
+_STATED = re.compile(rb',"hash":"([0-9a-f]{64})"\}\n')
+_STATED_BYTES = len(b',"hash":""}\n') + 64
+
+
+class DamagedCopy(Exception):
+    """What is stored does not fit together; nothing is answered from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An object: bytes `start` to `end` of a segment."""
+
+    path: str
+    segment: int
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Copy:
+    """What this process knows of a copy.  Others may have stored more since: `refresh` looks."""
+
+    folder: str
+    journal: str
+    pieces: list[Piece] = field(default_factory=list)
+    head: Head | None = None
+    redactions: dict[tuple[int, int], Redaction] = field(default_factory=dict)
+    declared: set[str] = field(default_factory=set)
+    is_loaded: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever changes this object or the store's."""
+
+    @classmethod
+    def of(cls, prefix: str, journal: str) -> Copy:
+        return cls(folder_of(prefix, journal), journal)
+
+    def next_path(self) -> str:
+        """The one name under which the copy can go on."""
+        segment, offset = (self.head.segment, self.head.offset) if self.head is not None else (0, 0)
+        return f"{self.folder}/{segment:08d}-{offset:012d}.jsonl"
+
+    def segment_bytes(self, segment: int) -> int | None:
+        """How much is stored of a segment; None where it is not there."""
+        return next((piece.end for piece in reversed(self.pieces) if piece.segment == segment), None)
+
+    def segments(self) -> dict[int, int]:
+        """The bytes stored of each segment, oldest first."""
+        return {piece.segment: piece.end for piece in self.pieces}
+
+    def add(self, path: str, head: Head, size: int) -> None:
+        """This process has stored an object behind which the copy ends at `head`."""
+        self.pieces.append(Piece(path, head.segment, head.offset - size, head.offset))
+        self.head = replace(head, redactions=len(self.declared))
+
+    async def refresh(self, store: Store) -> None:
+        """Looks for what other processes have stored.  Only under `lock`.  Raises DamagedCopy."""
+        for attempt in range(LISTINGS_MAX):
+            found = await store.list(self.folder, after=self.pieces[-1].path if self.pieces else None)
+            try:
+                await self._add_listed(store, found)
+                break
+            except DamagedCopy:
+                # A listing is no snapshot: it may show an object and not the one before, both made meanwhile.
+                if attempt + 1 == LISTINGS_MAX:
+                    raise
+                await asyncio.sleep(LISTING_PAUSE_S)
+        await self._read_redactions(store, found)
+        if self.pieces and (self.head is None or not self._is_head_of(self.pieces[-1])):
+            self.head = await self._read_head(store, self.pieces[-1])
+        if self.head is not None:
+            self.head = replace(self.head, redactions=len(self.declared))
+        self.is_loaded = True
+
+    def forget(self) -> None:
+        """Objects that were joined are not where they were."""
+        self.pieces, self.head, self.is_loaded = [], None, False
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _is_head_of(self, last: Piece) -> bool:
+        return self.head is not None and (self.head.segment, self.head.offset) == (last.segment, last.end)
+
+    async def _add_listed(self, store: Store, found: Sequence[Found]) -> None:
+        objects = [(each, place) for each in found if (place := _place(each.path)) is not None and each.size > 0]
+        reached = (self.pieces[-1].segment, self.pieces[-1].end) if self.pieces else (0, 0)
+        for number, (each, place) in enumerate(objects):
+            if place < reached:
+                continue
+            if place != reached:
+                raise DamagedCopy(f"{each.path}: what is stored before it ends at {reached}, not where it begins")
+            if number + 1 < len(objects):
+                # It is behind this one, and its name says in which segment that ends.
+                segment: int | None = objects[number + 1][1][0]
+            else:
+                segment = await _segment_begun(store, each)
+            if segment is None or segment == place[0]:
+                self.pieces.append(Piece(each.path, place[0], place[1], place[1] + each.size))
+            else:
+                self.pieces.append(Piece(each.path, segment, 0, each.size))
+            reached = (self.pieces[-1].segment, self.pieces[-1].end)
+
+    async def _read_head(self, store: Store, last: Piece) -> Head:
+        """From the last line of the last object: it was verified when it was stored."""
+        size, want = last.end - last.start, TAIL_BYTES
+        while True:
+            start = max(0, size - want)
+            data = await store.read(last.path, start, size)
+            cut = data.rfind(b"\n", 0, len(data) - 1) + 1
+            if cut > 0 or start == 0:
+                return self._head_from(data[cut:], last)
+            want *= 8
+
+    def _head_from(self, line: bytes, last: Piece) -> Head:
+        stated = _STATED.fullmatch(line, max(0, len(line) - _STATED_BYTES))
+        numbers = _COMMIT_NUMBERS.match(line)
+        if stated is not None and numbers is not None:
+            first, count, time_us = map(int, numbers.groups())
+            return Head(self.journal, last.segment, last.end, first + count, stated[1].decode("ascii"), time_us)
+        found = read_header(line)
+        if found is None:
+            raise DamagedCopy(f"{last.path} does not end in a line of a journal")
+        header, start = found
+        return Head(self.journal, last.segment, last.end, start.next_seq, start.hash, header.time_us)
+
+    async def _read_redactions(self, store: Store, found: Sequence[Found]) -> None:
+        names = {each.path for each in found if _REDACTION_NAME.fullmatch(each.path.rpartition("/")[2])}
+        for path in sorted(names - self.declared):
+            self.declare(path, await store.read(path))
+
+    def declare(self, path: str, data: bytes) -> None:
+        """A stored declaration.  A later one of the same line has the patches of those before it, and more."""
+        self.declared.add(path)
+        redaction = decode_declaration(orjson.loads(data))
+        if redaction is None:
+            return
+        place = redaction.segment, redaction.offset
+        known = self.redactions.get(place)
+        if known is None or len(known.patches) < len(redaction.patches):
+            self.redactions[place] = redaction
+
+    def redaction_path(self, declaration: bytes) -> str:
+        return f"{self.folder}/redaction-{sha256(declaration).hexdigest()}.json"
+
+
+async def read_segment(store: Store, copy: Copy, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
+    """Bytes of a stored segment, piece by piece.
+
+    An object that was joined with its neighbours meanwhile is looked for anew.  Raises Missing where it is not found.
+    """
+    at, is_fresh = start, False
+    while at < end:
+        piece = next((each for each in copy.pieces if each.segment == segment and each.start <= at < each.end), None)
+        try:
+            if piece is None:
+                raise Missing(f"{copy.folder}: byte {at} of segment {segment}")
+            async for chunk in store.stream(piece.path, at - piece.start, min(end, piece.end) - piece.start):
+                at, is_fresh = at + len(chunk), False
+                yield chunk
+        except Missing:
+            if is_fresh:
+                raise
+            async with copy.lock:
+                copy.forget()
+                await copy.refresh(store)
+            is_fresh = True
+
+
+async def first_of(store: Store, piece: Piece) -> int:
+    """The number of the first event in an object, or that it would have."""
+    data = await store.read(piece.path, 0, min(piece.end - piece.start, TAIL_BYTES))
+    numbers = _COMMIT_NUMBERS.match(data)
+    if numbers is not None:
+        return int(numbers[1])
+    found = _HEADER_FIRST.search(data)
+    if found is None:
+        raise DamagedCopy(f"{piece.path} does not begin with a line of a journal")
+    return int(found[1])
+
+
+def folder_of(prefix: str, journal: str) -> str:
+    return f"journals/{prefix}/{JOURNAL_FOLDER}/{journal}"
+
+
+def encode_declaration(redaction: Redaction) -> bytes:
+    """The payload of the `event.redacted` that it comes from; the same for everybody."""
+    payload = {
+        "seq": redaction.redacted,
+        "field": redaction.field,
+        "reason": redaction.reason,
+        "by": redaction.by,
+        "segment": redaction.segment,
+        "offset": redaction.offset,
+        "bytes": redaction.bytes,
+        "hash": redaction.hash,
+        "now": redaction.now,
+        "patches": dict(redaction.patches),
+    }
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+
+
+def decode_declaration(payload: object) -> Redaction | None:
+    """None where it is malformed."""
+    if not isinstance(payload, dict) or type(payload.get("seq")) is not int or not 0 < payload["seq"] < 2**63:
+        return None
+    found = redactions_in([Event(payload["seq"] + 1, EVENT_REDACTED, 0, payload, "", "")])
+    return found[0] if found else None
+
+
+def _place(path: str) -> tuple[int, int] | None:
+    match = _NAME.fullmatch(path.rpartition("/")[2])
+    return (int(match[1]), int(match[2])) if match else None
+
+
+async def _segment_begun(store: Store, each: Found) -> int | None:
+    """The number of the segment that an object begins; None where it goes on in one."""
+    start = await store.read(each.path, 0, min(each.size, TAIL_BYTES))
+    if not start.startswith(FORMAT_START):
+        return None
+    want = TAIL_BYTES
+    while (found := read_header(start)) is None and want < each.size:
+        want *= 8
+        start = await store.read(each.path, 0, min(each.size, want))
+    if found is None:
+        raise DamagedCopy(f"{each.path} begins with a header that is not valid")
+    return found[0].segment

@@ -1,0 +1,119 @@
+"""A folder of local journals, served as it is: nothing is set up, and no batch is taken.
+
+What is served of a journal is what a client would ship of it: of each segment the header and the commits up to what the
+next header accepts, of the newest one those that are valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from ..errors import MlDashError, PrefixError
+from ..journal.chart import Extent, chart
+from ..journal.folder import JournalFolder
+from ..journal.reader import JournalReader
+from ..prefix import parse_prefix
+from ..reading.listing import Pattern, prefixes_below
+from ..remote.protocol import Head
+from .bell import Bell
+from .store import CHUNK_BYTES, Missing
+
+
+@dataclass(slots=True)
+class Watched:
+    """A journal that was looked at: it is read on from where it was read to."""
+
+    reader: JournalReader
+    lock: Lock
+    time_us: int = 0
+
+
+class DashRoot:
+    """The journals below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bell = Bell()
+        self._watched: dict[str, Watched] = {}
+
+    async def prefixes(self, below: str = "") -> dict[str, list[str]]:
+        return await asyncio.to_thread(self._prefixes, below)
+
+    async def heads(self, prefix: str) -> list[Head]:
+        head = await asyncio.to_thread(self._head, prefix)
+        return [] if head is None else [head]
+
+    async def head(self, prefix: str, journal: str) -> Head | None:
+        head = await asyncio.to_thread(self._head, prefix)
+        return head if head is not None and head.journal == journal else None
+
+    async def segments(self, prefix: str, journal: str) -> dict[int, int]:
+        return await asyncio.to_thread(self._segments, prefix)
+
+    async def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
+        folder = self.folder_of(prefix)
+        path = folder.segment_path(segment)
+        try:
+            descriptor = await asyncio.to_thread(folder.disk.open_read, path)
+        except FileNotFoundError:
+            raise Missing(path) from None
+        try:
+            for at in range(start, end, CHUNK_BYTES):
+                yield await asyncio.to_thread(folder.disk.read_at, descriptor, at, min(CHUNK_BYTES, end - at))
+        finally:
+            folder.disk.close(descriptor)
+
+    async def place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
+        return await asyncio.to_thread(self._place_of, prefix, after)
+
+    def folder_of(self, prefix: str) -> JournalFolder:
+        return JournalFolder(self.root.joinpath(*parse_prefix(prefix).segments), prefix=prefix)
+
+    # -- in a thread ---------------------------------------------------------------------------------------------
+
+    def _prefixes(self, below: str) -> dict[str, list[str]]:
+        found = {}
+        for prefix in prefixes_below(self.root, Pattern.parse(below or "**").fixed):
+            with suppress(PrefixError, MlDashError, OSError):
+                head = self._head(prefix)
+                if head is not None:
+                    found[prefix] = [head.journal]
+        return found
+
+    def _head(self, prefix: str) -> Head | None:
+        watched = self._watched.setdefault(prefix, Watched(JournalReader(self.folder_of(prefix)), Lock()))
+        with watched.lock:
+            for line in watched.reader.commits():
+                watched.time_us = line.time_us
+            at = watched.reader.position
+            if at is None or not at.journal:
+                return None
+            header = watched.reader.header(at.segment)
+            time_us = watched.time_us or (header[0].time_us if header is not None else 0)
+            return Head(at.journal, at.segment, at.offset, at.next_seq, at.hash, time_us)
+
+    def _segments(self, prefix: str) -> dict[int, int]:
+        head = self._head(prefix)
+        if head is None:
+            return {}
+        sizes = {}
+        for extent in self._extents(prefix):
+            if not extent.is_dead and extent.segment <= head.segment:
+                sizes[extent.segment] = extent.accepted.bytes if extent.accepted is not None else head.offset
+        return sizes
+
+    def _place_of(self, prefix: str, after: int) -> tuple[int, int]:
+        begun = [each for each in self._extents(prefix) if not each.is_dead and each.header is not None]
+        found = [each.segment for each in begun if each.header is not None and each.header.first <= after + 1]
+        return (found[-1] if found else begun[0].segment if begun else 0), 0
+
+    def _extents(self, prefix: str) -> list[Extent]:
+        folder = self.folder_of(prefix)
+        reader, numbers = JournalReader(folder), folder.segment_numbers()
+        headers = {number: found for number in numbers if (found := reader.header(number)) is not None}
+        return chart(numbers, headers)
