@@ -53,6 +53,14 @@ class Disk:
         except FileNotFoundError:
             return []
 
+    def list_folders(self, path: str) -> list[str]:
+        """Names of the folders in a folder, in no order; empty where it is none, or cannot be looked into."""
+        try:
+            with os.scandir(path) as entries:
+                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)
 
@@ -198,6 +206,20 @@ class Disk:
             os.unlink(path)
         except FileNotFoundError:
             return
+
+    def remove_folder(self, path: str) -> bool:
+        """Whether the folder is gone; one that holds anything stays."""
+        try:
+            os.rmdir(path)
+        except OSError:
+            return False
+        return True
+
+    def remove_tree(self, path: str) -> None:
+        """Removes a folder and all that is in it."""
+        import shutil
+
+        shutil.rmtree(path)
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)

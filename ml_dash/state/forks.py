@@ -50,20 +50,28 @@ def born_of(data: Mapping[str, Any]) -> State:
 
 def born(fork: Fork, parent: State) -> State:
     """The same of the parent's state after event `fork.seq`."""
-    by, until_us = fork.seq, parent.time_us
+    state = shifted(parent, fork.seq)
     return replace(
-        parent,
+        state,
         seq=0,
         created_us=None,
         time_us=None,
         prefix=None,
-        sessions=_each(parent.sessions, lambda session: _session(session, by, until_us)),
-        metrics=_each(parent.metrics, lambda metric: _metric(metric, by)),
-        files=_each(parent.files, lambda file: replace(file, seq=file.seq - by)),
-        writers=_each(parent.writers, lambda writer: _writer(writer, by)),
-        corrections=FrozenDict({seq - by: _correction(each, by) for seq, each in parent.corrections.items()}),
+        sessions=_each(state.sessions, lambda session: _ended(session, parent.time_us)),
         redactions=FrozenDict(),
         fork=fork,
+    )
+
+
+def shifted(state: State, by: int) -> State:
+    """Rule 2: the same state, where event n has the number n − `by`; `seq` and redactions stay as they are."""
+    return replace(
+        state,
+        sessions=_each(state.sessions, lambda session: _session(session, by)),
+        metrics=_each(state.metrics, lambda metric: _metric(metric, by)),
+        files=_each(state.files, lambda file: replace(file, seq=file.seq - by)),
+        writers=_each(state.writers, lambda writer: _writer(writer, by)),
+        corrections=FrozenDict({seq - by: _correction(each, by) for seq, each in state.corrections.items()}),
     )
 
 
@@ -88,12 +96,17 @@ def _each(nouns: Mapping[_Key, _Noun], shifted: Callable[[_Noun], _Noun]) -> Fro
     return FrozenDict({key: shifted(noun) for key, noun in nouns.items()})
 
 
-def _session(session: Session, by: int, until_us: int | None) -> Session:
+def _session(session: Session, by: int) -> Session:
     rewinds = tuple(replace(rewind, seq=rewind.seq - by) for rewind in session.rewinds)
-    session = replace(session, started_seq=session.started_seq - by, rewinds=rewinds)
-    if session.ended_seq is None:
-        return replace(session, ended_seq=0, ended_us=until_us, status=Status.COMPLETED, reason=FORKED)
-    return replace(session, ended_seq=session.ended_seq - by)
+    ended_seq = None if session.ended_seq is None else session.ended_seq - by
+    return replace(session, started_seq=session.started_seq - by, ended_seq=ended_seq, rewinds=rewinds)
+
+
+def _ended(session: Session, until_us: int | None) -> Session:
+    """Rule 4."""
+    if session.ended_seq is not None:
+        return session
+    return replace(session, ended_seq=0, ended_us=until_us, status=Status.COMPLETED, reason=FORKED)
 
 
 def _metric(metric: MetricState, by: int) -> MetricState:
