@@ -41,13 +41,15 @@ Commit = tuple[CommitLine, list[Block]]
 class Replay:
     """One experiment's state at event `at`, at a moment, or at the journal's end as it is at each `refresh`.
 
-    A folder without a journal has the empty state.  Raises JournalVersionError where a newer release wrote the journal.
+    A folder without a journal has the state `base`, by default the empty one; with another one a state that was kept
+    does not count, and none is kept.  Raises JournalVersionError where a newer release wrote the journal.
     """
 
-    def __init__(self, folder: JournalFolder, at: int | datetime | None = None) -> None:
+    def __init__(self, folder: JournalFolder, at: int | datetime | None = None, base: State = EMPTY) -> None:
         self.folder = folder
         self.at = sequence_at(folder, at) if isinstance(at, datetime) else at
-        self.state = EMPTY
+        self._base = base
+        self.state = base
         self._refreshing = Lock()
         self._undrained: dict[str, list[int]] = {}
         self._pending: list[Commit] = []
@@ -55,7 +57,7 @@ class Replay:
         self._gone: list[Damage] = []
         self._corrections: tuple[Correction, ...] = ()
         self._redactions: Mapping[int, Redaction] = {}
-        self._begin(from_kept=self.at is None)
+        self._begin(from_kept=self.at is None and base is EMPTY)
 
     # -- what it gives -------------------------------------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class Replay:
         kept = checkpoint.state() if from_kept and checkpoint is not None else None
         self._kept: Position | None = kept[0] if kept is not None else None
         self._unconfirmed = self._kept
-        self._fold = Fold(kept[1] if kept is not None else EMPTY, self._corrections, self._redactions)
+        self._fold = Fold(kept[1] if kept is not None else self._base, self._corrections, self._redactions)
         self._next_seq = self._kept.next_seq if self._kept is not None else 1
         self._folded_bytes = 0
         self._unreadable: list[Damage] = []
@@ -182,7 +184,7 @@ class Replay:
     def _keep(self) -> None:
         """For the next reader."""
         position = self.position
-        if self._folded_bytes < KEEP_BYTES_MIN or self.at is not None or position is None:
+        if self._folded_bytes < KEEP_BYTES_MIN or self.at is not None or position is None or self._base is not EMPTY:
             return
         damage = self.damage
         if not any(each.kind in (DamageKind.CORRUPT, DamageKind.UNREADABLE) for each in damage):
