@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .columns import Column, check_column, decode_column, last_value
+from .columns import Column, check_column, decode_column, last_value, never_falls
 from .rows import Shape
 from .values import Tag, from_plain
 
@@ -93,6 +93,20 @@ class Block:
         except ValueError as error:
             raise CodecError(f"the times of {self.count} events cannot be decoded: {error}") from error
         return commit_time_us + offset
+
+    def last_by(self, offset_us: int) -> int:
+        """The position of the last event that happened at most so long after the commit's time; -1 where none did."""
+        count, times = len(self.positions), self._times
+        try:
+            if never_falls(times) and times["first"] > offset_us:
+                return -1
+            if integer_column([last_value(times, count)], 1)[0] <= offset_us:
+                return self.positions[-1]
+            offsets = integer_column(times, count)
+        except ValueError as error:
+            raise CodecError(f"the times of {count} events cannot be decoded: {error}") from error
+        index = next((index for index in reversed(range(count)) if offsets[index] <= offset_us), None)
+        return -1 if index is None else self.positions[index]
 
     def payloads(self) -> Iterator[dict[str, Any]]:
         """The payload of each event, in order."""

@@ -112,6 +112,16 @@ def last_value(column: Any, count: int) -> Any:
         raise ValueError(f"a column is none of the forms there are: {error!r}") from error
 
 
+def never_falls(column: Any) -> bool:
+    """Whether it is seen without decoding that no value is below the one before it; `first` is then the least."""
+    return (
+        isinstance(column, dict)
+        and "packed" not in column
+        and column.get("delta") in ("u1", "u2", "u4", "u8")
+        and type(column.get("first")) is int
+    )
+
+
 def _decode(column: Any, count: int) -> Column:
     if not isinstance(column, dict):
         raise ValueError(f"a column is a list or an object, not {type(column).__name__}")

@@ -57,7 +57,7 @@ class Replay:
         self._gone: list[Damage] = []
         self._corrections: tuple[Correction, ...] = ()
         self._redactions: Mapping[int, Redaction] = {}
-        self._begin(from_kept=self.at is None and base is EMPTY)
+        self._begin(from_kept=True)
 
     # -- what it gives -------------------------------------------------------------------------------------------
 
@@ -112,6 +112,8 @@ class Replay:
         self._trust = Trust(self.folder)
         checkpoint = self._trust.checkpoint
         kept = checkpoint.state() if from_kept and checkpoint is not None else None
+        if kept is not None and self.at is not None and kept[1].seq > self.at:
+            kept = None
         self._kept: Position | None = kept[0] if kept is not None else None
         self._unconfirmed = self._kept
         self._fold = Fold(kept[1] if kept is not None else self._base, self._corrections, self._redactions)
@@ -146,9 +148,10 @@ class Replay:
             # To the end in any case: what is damaged behind it must be known.
             if self._is_rewound or self._is_folded(line):
                 continue
-            self._add(line)
+            if self.at is None or line.first <= self.at:
+                self._add(line)
             if self.at is not None and line.last >= self.at:
-                return not self._fold.is_stale
+                break
         if self._unconfirmed is not None or self._is_rewound or self._fold.is_stale:
             return False
         kept = self._kept
@@ -228,28 +231,66 @@ def _start(folder: JournalFolder, after: int) -> Position | None:
     """The beginning of the newest segment that holds event `after + 1`, or may; None for that of the journal."""
     if after == 0:
         return None
+    return next((start for start in reversed(_starts(folder)) if start.next_seq <= after + 1), None)
+
+
+def _starts(folder: JournalFolder) -> list[Position]:
+    """Where the segments that count begin, behind their headers."""
     reader, numbers = JournalReader(folder), folder.segment_numbers()
     headers = {number: found for number in numbers if (found := reader.header(number)) is not None}
-    for extent in reversed(chart(numbers, headers)):
-        if extent.start is not None and not extent.is_dead and extent.start.next_seq <= after + 1:
-            return extent.start
-    return None
+    return [extent.start for extent in chart(numbers, headers) if extent.start is not None and not extent.is_dead]
 
 
 def sequence_at(folder: JournalFolder, moment: datetime) -> int:
     """The last event, in order of sequence numbers, whose time is not after `moment`; 0 where there is none.
 
-    A naive `moment` is local time.  Clocks may jump: events before it in order may be of a later time.
+    A naive `moment` is local time.  Clocks may jump: events before it in order may be of a later time.  So segments are
+    looked through from the newest back, to the first that has such an event, and nothing is folded.
     """
     moment_us = from_datetime(moment)
-    replay = Replay(folder)
-    replay.refresh()
-    found = 0
-    for line, blocks in replay.commits():
-        for block in blocks:
-            at = zip(block.positions, block.times_us(line.time_us), strict=True)
-            found = max(found, *(line.first + position for position, time_us in at if time_us <= moment_us), 0)
-    return found
+    for commits in _newest_first(folder):
+        found = max((_last_by(moment_us, line) for line in commits), default=0)
+        if found:
+            return found
+    return 0
+
+
+def _newest_first(folder: JournalFolder) -> Iterator[Iterator[CommitLine]]:
+    """The commits of each segment, or of some that only the header of the first allows to be read; then of those before
+    it.  What dead writers left belongs to the newest."""
+    dead = dead_writers(folder)
+    if dead and try_drain(folder):
+        dead = {}
+    # From where a first segment without a header begins, only reading from the beginning finds out.
+    starts = [None, *_starts(folder)[1:]]
+    end = None
+    for start in reversed(starts):
+        yield _between(folder, start, end, dead if end is None else {})
+        end = start
+
+
+def _between(
+    folder: JournalFolder, start: Position | None, end: Position | None, dead: dict[str, list[int]]
+) -> Iterator[CommitLine]:
+    reader = JournalReader(folder, start)
+    for line in reader.commits():
+        if end is not None and line.segment >= end.segment:
+            return
+        yield line
+    if dead:
+        yield from leftovers(folder, dead, reader.next_seq)
+
+
+def _last_by(moment_us: int, line: CommitLine) -> int:
+    """The last event of a commit that is not of a later time; 0 where there is none."""
+    last = -1
+    for block in decoded(line):
+        try:
+            found = block.last_by(moment_us - line.time_us)
+        except CodecError:
+            found = block.positions[-1] if line.time_us <= moment_us else -1
+        last = max(last, found)
+    return 0 if last < 0 else line.first + last
 
 
 def decoded(line: CommitLine) -> list[Block]:
