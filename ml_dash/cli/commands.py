@@ -31,6 +31,7 @@ COMMANDS = {
     "redact": ".redact",
     "server": ".server_command",
     "show": ".show",
+    "tail": ".tail",
     "verify": ".verify",
     "version": ".version",
     "whoami": ".whoami",
