@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ MOMENTS_US = st.integers(-5, 400)
 """Clocks jump as they like."""
 steady = st.integers(0, 300).map(lambda start: [start + tick for tick in range(40)])
 odd = st.lists(MOMENTS_US, min_size=1, max_size=40)
+wandering = st.lists(st.integers(-60, 60), min_size=20, max_size=40).map(lambda steps: list(accumulate(steps)))
 coarse = st.lists(MOMENTS_US, min_size=17, max_size=40).map(sorted)
 
 
@@ -28,7 +30,7 @@ def recorded(times: list[int]) -> list[Recorded]:
 
 
 @settings(max_examples=60)
-@given(st.lists(steady | odd | coarse, min_size=1, max_size=6), st.integers(300, 2000), MOMENTS_US)
+@given(st.lists(steady | odd | wandering | coarse, min_size=1, max_size=6), st.integers(300, 2000), MOMENTS_US)
 def test_a_moment_means_the_last_event_by_then_whatever_clocks_do(
     commits: list[list[int]], segment_bytes_max: int, moment_us: int
 ) -> None:
