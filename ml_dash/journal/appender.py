@@ -37,7 +37,8 @@ from .recovery import Action, Earlier, Tail, Version, decide
 class Appender:
     """Appends to the journal in `folder`; keeps account of which events of `writer` are committed and which durable.
 
-    `on_sealed` is told the end of each segment that was filled, synced and succeeded here.
+    `on_sealed` is told the end of each segment that was filled, synced and succeeded here.  Where there is no journal
+    yet it begins with `founding`: its first segment gets its name with these commits in it, or not at all.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class Appender:
         trusted: Callable[[Extent], Position | None] | None = None,
         on_sealed: Callable[[Position], None] | None = None,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        founding: Sequence[Batch] = (),
     ) -> None:
+        self._founding = founding
         self._folder = folder
         self._disk = folder.disk
         self._on_sealed = on_sealed
@@ -234,7 +237,7 @@ class Appender:
         they are not in it any more, and each writer has its own in its spool.
         """
         if at is None or not at.journal:
-            self._create_segment(None, declared)
+            self._create_segment(None, declared, self._founding if self._reader.next_seq == 1 else ())
             return
         descriptor = self._newest(at)
         if not self._is_unsynced(at.segment):

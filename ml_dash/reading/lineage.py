@@ -22,6 +22,8 @@ from itertools import chain
 from ..errors import StorageError
 from ..facts.codec import Block, CodecError, decode_events
 from ..facts.events import EXPERIMENT_FORKED
+from ..journal.checkpoint import Trust
+from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..journal.leftovers import dead_writers, leftovers
@@ -64,20 +66,28 @@ class Lineage:
     def __init__(self, folder: JournalFolder) -> None:
         self._folder = folder
 
-    def commits(self) -> Iterator[CommitLine]:
-        """Rule 1.  Raises StorageError where the operating system refuses to read."""
+    def commits(self, after: int | None = None) -> Iterator[CommitLine]:
+        """Rule 1, from the first event on; with `after`, the ancestors are left out if all of theirs is before that.
+
+        Raises StorageError where the operating system refuses to read.
+        """
         with reading(self._folder):
             reader = JournalReader(self._folder)
             own = reader.commits()
             first = next(own, None)
             if first is not None:
                 fork = _fork_in(first)
-                if fork is not None:
+                if fork is not None and (after is None or after < 0):
                     yield from _inherited(self._folder, fork, {fork.journal})
                 yield first
                 yield from own
             if dead := dead_writers(self._folder):
                 yield from leftovers(self._folder, dead, reader.next_seq)
+
+    def damage(self) -> list[Damage]:
+        """Rule 4: what of the ancestors is not there or does not replay."""
+        fork = forked_from(self._folder)
+        return [] if fork is None else _inherited_damage(self._folder, fork, {fork.journal})
 
     def ancestors(self) -> list[JournalFolder]:
         """The experiments that it comes from and that are there, parent first."""
@@ -144,6 +154,50 @@ def _inherited(folder: JournalFolder, fork: Fork, seen: set[str]) -> Iterator[Co
         if line.first > fork.seq:
             return
         yield _shifted(_cut(line, fork.seq), fork.seq)
+
+
+def _inherited_damage(folder: JournalFolder, fork: Fork, seen: set[str]) -> list[Damage]:
+    """Of what a fork has from its parent, and that from its own, as the fork counts."""
+    parent = parent_folder(folder, fork)
+    if parent is None:
+        gone = _absent(fork, 1, "none there that has this journal: it was removed, or another one has its place")
+        return [_shifted_damage(gone, fork)]
+    found, older = _damage_before(parent, fork)
+    if older is not None and older.journal not in seen:
+        found += _inherited_damage(parent, older, {*seen, older.journal})
+    return [_shifted_damage(each, fork) for each in found]
+
+
+def _damage_before(parent: JournalFolder, fork: Fork) -> tuple[list[Damage], Fork | None]:
+    """Of the parent's own journal up to the event that was forked behind, as the parent counts; and what that journal
+    says of where it comes from itself."""
+    try:
+        reader = JournalReader(parent, trusted=Trust(parent))
+        last = next((line for line in reader.commits() if line.last >= fork.seq), None)
+        older = forked_from(parent)
+    except (OSError, StorageError) as error:
+        return [_absent(fork, 1, f"not to be read: {error}")], None
+    if last is None and reader.next_seq <= fork.seq:
+        return [*reader.damage, _absent(fork, reader.next_seq, f"events up to {reader.next_seq - 1}")], older
+    end = (last.segment, last.end) if last is not None else (0, 0)
+    found = [each for each in reader.damage if each.kind is DamageKind.CORRUPT and (each.segment, each.offset) < end]
+    if last is not None and last.first <= fork.seq and last.hash != fork.hash:
+        found.append(
+            _absent(fork, last.first, f"a commit with the hash {last.hash}: its history has become another one")
+        )
+    return found, older
+
+
+def _shifted_damage(damage: Damage, fork: Fork) -> Damage:
+    first_seq, last_seq = damage.first_seq - fork.seq, damage.last_seq - fork.seq
+    return replace(damage, first_seq=first_seq, last_seq=last_seq, prefix=damage.prefix or fork.prefix)
+
+
+def _absent(fork: Fork, first_seq: int, found: str) -> Damage:
+    expected = (
+        f"the experiment {fork.prefix!r}, journal {fork.journal}, up to event {fork.seq} with the hash {fork.hash}"
+    )
+    return Damage(DamageKind.ABSENT, 0, 0, 0, first_seq, fork.seq, False, expected, found, fork.prefix)
 
 
 def _cut(line: CommitLine, last: int) -> CommitLine:
