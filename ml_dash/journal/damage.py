@@ -20,8 +20,12 @@ class DamageKind(str, Enum):
     """Bytes that a later header does not accept: a torn tail of the past, healed by declaration."""
     UNREADABLE = "unreadable"
     """Whole and unchanged, but this release does not know what it says: a newer one wrote it."""
+    ARCHIVE = "archive"
+    """The file of an archived segment has changed, and still every byte of the segment can be had from it."""
     CORRUPT = "corrupt"
     """Bytes that were durable, and have changed or gone since.  They refuse writing until they are declared."""
+    ABSENT = "absent"
+    """What a fork has from its parent is not there: the parent was removed, replaced or cut.  It refuses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,9 @@ class Damage:
     """`bytes` bytes of segment `segment` from `offset` on.
 
     `first_seq` to `last_seq` are the events that are missing because of them, as far as their neighbours tell;
-    `last_seq < first_seq` where none is known to be missing.  A cut file misses 0 bytes at its end.
+    `last_seq < first_seq` where none is known to be missing.  A cut file misses 0 bytes at its end.  `prefix` is the
+    experiment that the bytes are in where that is not the one that is read, but one that it was forked from; the events
+    are numbered as the fork counts.
     """
 
     kind: DamageKind
@@ -41,6 +47,7 @@ class Damage:
     declared: bool
     expected: str
     found: str
+    prefix: str | None = None
 
     @property
     def declaration(self) -> Declaration:
@@ -48,7 +55,7 @@ class Damage:
 
     @property
     def refuses_writing(self) -> bool:
-        return self.kind is DamageKind.CORRUPT and not self.declared
+        return self.kind is DamageKind.CORRUPT and not self.declared and self.prefix is None
 
 
 def unreadable(line: CommitLine, found: str) -> Damage:
