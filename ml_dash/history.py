@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from .clock import monotonic_s
 from .errors import ConfigurationError, NotFoundError, StorageError
-from .facts.codec import CodecError, decode_events, events_of
+from .facts.codec import CodecError, events_of
 from .facts.events import Event
 from .ids import new_id
 from .journal.appender import Appender
@@ -29,7 +30,7 @@ from .journal.reader import JournalReader
 from .journal.survey import Redacted, survey
 from .prefix import parse_prefix
 from .reading.following import Follow
-from .reading.lineage import reading
+from .reading.lineage import Lineage, blocks_of, forked_from, reading
 from .reading.listing import Summary, folder_of, list_experiments, root_of
 from .reading.points import commits_of, iso_time
 from .reading.replay import Replay
@@ -97,10 +98,13 @@ def events(
     *,
     dash_root: Root = None,
     dash_url: object = None,
-    after: int = 0,
+    after: int | None = 0,
     follow: bool = False,
 ) -> Iterator[Event]:
     """Every event behind number `after`, in order; `Event` has `seq type time data writer session`.
+
+    A fork counts its own events from 1; what it has from its parent has the numbers up to 0, and is given too where
+    `after` is negative, all of it where it is None.  Numbers in the payloads of those are the parent's.
 
     With `follow=True` the iterator does not end: it waits for what other processes record and gives each event within
     a fraction of a second of its commit, as `tail -f` does, until the caller stops.  What processes had accepted when
@@ -110,10 +114,15 @@ def events(
 
     Raises what `load` raises.  Following raises NotFoundError once the experiment is removed.
     """
-    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+    if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
         raise ConfigurationError(f"after={after!r:.100}: expected the number of an event, 0 for all of them")
     folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
-    return _followed(folder, after) if follow else _committed(folder, after)
+    if after is not None and after < 0 and forked_from(folder) is None:
+        raise ConfigurationError(f"after={after}: {prefix!r} is no fork, so its events count from 1; 0 for all of them")
+    if not follow:
+        return _committed(folder, after)
+    inherited = (each for each in _committed(folder, after) if each.seq <= 0) if after is None or after < 0 else ()
+    return chain(inherited, _followed(folder, max(after or 0, 0)))
 
 
 def experiments(
@@ -138,14 +147,23 @@ def experiments(
 def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> Report:
     """Checks the hash chain from the first byte to the last, trusting no checkpoint.
 
+    Of what a fork has from its parent it checks that it is there and has not changed, as part of `ok` and `damage`.
+
     Raises PrefixError, NotFoundError, ConfigurationError as `load` does, and JournalVersionError where a newer release
     wrote the journal.
     """
     folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
     with reading(folder):
         found = survey(folder)
+    inherited = Lineage(folder).damage()
     return Report(
-        found.ok, found.events, found.segments, found.head, tuple(found.damage), found.bytes, found.redactions
+        found.ok and not any(not each.declared for each in inherited),
+        found.events,
+        found.segments,
+        found.head,
+        (*found.damage, *inherited),
+        found.bytes,
+        found.redactions,
     )
 
 
@@ -172,9 +190,9 @@ def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> 
     return declared
 
 
-def _committed(folder: JournalFolder, after: int) -> Iterator[Event]:
+def _committed(folder: JournalFolder, after: int | None) -> Iterator[Event]:
     _drain(folder)
-    for line in commits_of(folder):
+    for line in commits_of(folder, after):
         yield from _events_in(line, after)
 
 
@@ -202,24 +220,24 @@ def _drain(folder: JournalFolder) -> None:
             try_drain(folder)
 
 
-def _events_in(line: CommitLine, after: int) -> Iterator[Event]:
+def _events_in(line: CommitLine, after: int | None) -> Iterator[Event]:
     """The events of a commit behind number `after`; those that this release cannot decode have no payload."""
-    if line.last <= after:
+    if after is not None and line.last <= after:
         return
     try:
-        blocks = decode_events(line.events, line.count)
+        blocks = blocks_of(line)
         found = events_of(blocks, line.first, line.time_us, line.writer, line.session)
     except CodecError:
         found = _what_can_be_decoded(line)
     for event in found:
-        if event.seq > after:
+        if after is None or event.seq > after:
             yield event
 
 
 def _what_can_be_decoded(line: CommitLine) -> list[Event]:
     found = {}
     try:
-        for block in decode_events(line.events, line.count):
+        for block in blocks_of(line):
             with suppress(CodecError):
                 events = events_of([block], line.first, line.time_us, line.writer, line.session)
                 found.update({event.seq: event for event in events})

@@ -15,12 +15,11 @@ from typing import Any, overload
 
 from .clock import to_datetime
 from .errors import ConfigurationError
-from .facts.codec import decode_events
 from .facts.copies import own_copy
 from .facts.events import PARAMS_SET
 from .facts.value_forms import describe
-from .journal.reader import JournalReader
 from .opening.recorder import Recorder
+from .reading.lineage import Lineage, blocks_of
 from .recording.param_forms import flatten, named_values, unflatten
 from .state.corrections import Corrections
 from .state.parameters import Parameters, ancestors
@@ -94,11 +93,11 @@ class ParametersBuilder:
         corrections = Corrections(self._recorder.replay().refresh().corrections.values())
         found: list[tuple[int, datetime, Any]] = []
         params = Parameters({})
-        for line in JournalReader(self._recorder.folder).commits():
+        for line in Lineage(self._recorder.folder).commits():
             # Most commits hold nothing but points: decoding them would be most of the work.
             if _IN_BYTES not in line.events:
                 continue
-            for block in corrections.blocks(decode_events(line.events, line.count), line.first, line.last):
+            for block in corrections.blocks(blocks_of(line), line.first, line.last):
                 if block.type != PARAMS_SET:
                     continue
                 [position], [time_us], [data] = block.positions, block.times_us(line.time_us), block.payloads()

@@ -12,12 +12,14 @@ Promises P1 and P2 hold for files as they do for events, and P4 for their bytes:
  5. A draft is locked while its maker lives, also before it holds a byte.  Whoever makes a draft removes those that
     are not locked; a maker that finds its own new draft removed, or locked by a remover, takes another name.
  6. Content is checked against its name whenever it is read, before the reader gets to see it.
+ 7. What a fork has from its parent is read where it was saved; what the fork saves again by name is copied first, so
+    that its own events only speak of content that is its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from types import TracebackType
@@ -33,9 +35,10 @@ _DRAFT = ".draft-"
 
 
 class ContentStore:
-    """The saved content of one experiment."""
+    """The saved content of one experiment.  `ancestors` are asked for what is not there: those it was forked from."""
 
-    def __init__(self, folder: JournalFolder) -> None:
+    def __init__(self, folder: JournalFolder, ancestors: Callable[[], Iterable[JournalFolder]] = tuple) -> None:
+        self._ancestors = ancestors
         self._disk = folder.disk
         self._experiment = str(folder.experiment)
         self.path = f"{self._experiment}/{FILES}"
@@ -70,6 +73,18 @@ class ContentStore:
         with self.draft() as draft:
             draft.write(data)
             return draft.keep()
+
+    def adopt(self, content: Content) -> None:
+        """Rule 7: stores content that may stand in an ancestor only.  Raises StorageError."""
+        if self._disk.exists(self.path_of(content.checksum)):
+            return
+        source = self._open(content)
+        try:
+            with self.draft() as draft:
+                draft.copy_from(source, self.path_of(content.checksum))
+                self._check(content, draft.keep())
+        finally:
+            self._disk.close(source)
 
     def fill(self, write: Callable[[Draft], object], suffix: str = "") -> Content:
         """Stores what `write` puts into the draft that it is given.  Raises StorageError where the disk refuses it."""
@@ -170,11 +185,19 @@ class ContentStore:
         path = self.path_of(content.checksum)
         try:
             return self._disk.open_read(path)
+        except FileNotFoundError as error:
+            for folder in self._ancestors():
+                with suppress(FileNotFoundError):
+                    return self._disk.open_read(ContentStore(folder).path_of(content.checksum))
+            raise self._not_opened(path, error) from error
         except OSError as error:
-            raise StorageError(
-                f"saved content {path} cannot be opened: {error}. The journal says that it was saved; restore it from "
-                "a copy of this folder, or save the file again"
-            ) from error
+            raise self._not_opened(path, error) from error
+
+    def _not_opened(self, path: str, error: OSError) -> StorageError:
+        return StorageError(
+            f"saved content {path} cannot be opened: {error}. The journal says that it was saved; restore it from "
+            "a copy of this folder, or save the file again"
+        )
 
     def _check(self, content: Content, found: Content) -> None:
         """Rule 6."""

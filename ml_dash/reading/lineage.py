@@ -23,6 +23,7 @@ from ..errors import StorageError
 from ..facts.codec import Block, CodecError, decode_events
 from ..facts.events import EXPERIMENT_FORKED
 from ..journal.checkpoint import Trust
+from ..journal.contents import ContentStore
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
@@ -100,6 +101,11 @@ class Lineage:
             if folder is not None:
                 found.append(folder)
         return found
+
+
+def content_store(folder: JournalFolder) -> ContentStore:
+    """The saved content of an experiment, that of its ancestors included."""
+    return ContentStore(folder, lambda: Lineage(folder).ancestors())
 
 
 def forked_from(folder: JournalFolder) -> Fork | None:

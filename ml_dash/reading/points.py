@@ -29,7 +29,7 @@ from ..journal.format import CommitLine
 from ..state import Correction, State, blocks_before
 from ..state.attempts import Lifetime
 from ..state.corrections import Corrections, corrections_in
-from .lineage import Lineage, blocks_of
+from .lineage import Lineage, blocks_of, forked_from
 from .point_columns import Columns
 from .replay import Replay
 
@@ -99,19 +99,25 @@ Known = Mapping[int, Correction] | None
 """`State.corrections`; None: not known yet."""
 
 
-def commits_of(source: Source) -> Iterator[CommitLine]:
-    """Every commit of a journal and of those it was forked from, in order; `lineage.blocks_of` decodes one."""
-    return Lineage(source.folder if isinstance(source, Replay) else source).commits()
+def commits_of(source: Source, after: int | None = None) -> Iterator[CommitLine]:
+    """Every commit of a journal and of those it was forked from, in order; `lineage.blocks_of` decodes one.
+
+    With `after`, what the journal was forked from is left out if all of it is before that event.
+    """
+    return Lineage(source.folder if isinstance(source, Replay) else source).commits(after)
 
 
 def corrections_of(source: Source, at: int | None = None, known: Known = None) -> Corrections:
     """The corrections that count after event `at`."""
     if known is None:
-        known = source.refresh().corrections if isinstance(source, Replay) else _find_corrections(source)
+        known = source.refresh().corrections if isinstance(source, Replay) else _find_corrections(source, at)
     return Corrections(each for seq, each in known.items() if at is None or seq <= at)
 
 
-def _find_corrections(folder: JournalFolder) -> dict[int, Correction]:
+def _find_corrections(folder: JournalFolder, at: int | None) -> Mapping[int, Correction]:
+    if forked_from(folder) is not None:
+        # Those of its ancestors name events as these count; the state has them as the fork does.
+        return Replay(folder, at).refresh().corrections
     events = (
         Event(line.first + position, block.type, time_us, payload, line.writer, line.session)
         for line, block in _blocks_of_type(commits_of(folder), VALUE_CORRECTED, b"")

@@ -121,14 +121,18 @@ class FileFinder(FileSaver):
     ) -> FileDict:
         """Saves the content of another file, given by id, dict or path, also under the whole path `to`.
 
-        No byte is copied.  What is not said here or on the folder is taken over from the source.  Any version will do,
-        an older or deleted one too: this is how it is brought back.
+        Nothing is stored twice.  What is not said here or on the folder is taken over from the source.  Any version
+        will do, an older or deleted one too: this is how it is brought back.
         """
         file = self._source(source)
         path, filename = split_target("", to, may_be_absolute=True)
         said = Details.checked(description, tags, bindrs, metadata).over(self._details).over(details_of(file))
         content_type = file.content_type if filename == file.filename else content_type_of(filename)
-        return self._record(path, filename, said, Content(file.checksum, file.size_bytes), content_type)
+        content = Content(file.checksum, file.size_bytes)
+        if not self._recorder.disabled:
+            with self._store() as store:
+                store.adopt(content)
+        return self._record(path, filename, said, content, content_type)
 
     # -- which files ---------------------------------------------------------------------------------------------
 

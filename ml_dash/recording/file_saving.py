@@ -25,6 +25,7 @@ from ..journal.copying import Content
 from ..journal.folder import JournalFolder
 from ..opening.old_names import also_called
 from ..opening.recorder import Recorder
+from ..reading.lineage import content_store
 from ..state import FileState
 from . import file_kinds, file_media
 from .file_paths import clean_folder, split_target
@@ -289,7 +290,7 @@ class FileSaver:
     @contextmanager
     def _store(self) -> Iterator[ContentStore]:
         if not self._recorder.disabled:
-            yield ContentStore(self._recorder.folder)
+            yield content_store(self._recorder.folder)
             return
         with tempfile.TemporaryDirectory() as nowhere:
             yield ContentStore(JournalFolder(Path(nowhere)))
