@@ -21,6 +21,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "demo": ".demo",
     "diff": ".diff",
+    "doctor": ".doctor",
     "events": ".events",
     "list": ".list_command",
     "log": ".log",
@@ -29,6 +30,7 @@ COMMANDS = {
     "profile": ".profile",
     "recover": ".recover",
     "redact": ".redact",
+    "serve": ".serve",
     "server": ".server_command",
     "show": ".show",
     "tail": ".tail",
