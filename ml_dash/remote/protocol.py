@@ -52,7 +52,7 @@ PART_BYTES = 8 * 1024 * 1024
 BLOB_BYTES_MAX = 10 * 1024 * 1024 * 1024 * 1024
 HEADER_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 60.0
-"""A server waits so long for the next piece of a body, and `BODY_TIMEOUT_S` more for each MiB of it."""
+"""All of a body has to come in this time, and a second more for each 64 KiB of it."""
 KEEP_ALIVE_S = 15.0
 """An event stream says something at least so often."""
 PAGE_ITEMS = 100

@@ -15,7 +15,8 @@ from threading import Lock
 
 from ..errors import MlDashError, PrefixError
 from ..journal.chart import Extent, chart
-from ..journal.folder import JournalFolder
+from ..journal.disk import OPERATING_SYSTEM
+from ..journal.folder import FILES, JournalFolder
 from ..journal.reader import JournalReader
 from ..prefix import parse_prefix
 from ..reading.listing import Pattern, prefixes_below
@@ -56,23 +57,34 @@ class DashRoot:
         return await asyncio.to_thread(self._segments, prefix)
 
     async def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
-        folder = self.folder_of(prefix)
-        path = folder.segment_path(segment)
+        async for chunk in self.read_content(Path(self.folder_of(prefix).segment_path(segment)), start, end):
+            yield chunk
+
+    async def read_content(self, path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+        """Bytes of a file.  Raises Missing."""
         try:
-            descriptor = await asyncio.to_thread(folder.disk.open_read, path)
+            descriptor = await asyncio.to_thread(OPERATING_SYSTEM.open_read, str(path))
         except FileNotFoundError:
-            raise Missing(path) from None
+            raise Missing(str(path)) from None
         try:
             for at in range(start, end, CHUNK_BYTES):
-                yield await asyncio.to_thread(folder.disk.read_at, descriptor, at, min(CHUNK_BYTES, end - at))
+                yield await asyncio.to_thread(OPERATING_SYSTEM.read_at, descriptor, at, min(CHUNK_BYTES, end - at))
         finally:
-            folder.disk.close(descriptor)
+            OPERATING_SYSTEM.close(descriptor)
 
     async def place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
         return await asyncio.to_thread(self._place_of, prefix, after)
 
     def folder_of(self, prefix: str) -> JournalFolder:
         return JournalFolder(self.root.joinpath(*parse_prefix(prefix).segments), prefix=prefix)
+
+    def content_path(self, owner: str, checksum: str) -> Path | None:
+        """The file with the content of a saved file, in whichever experiment of the owner it is."""
+        for prefix in prefixes_below(self.root, (owner,)):
+            path = self.root.joinpath(*prefix.split("/"), FILES, checksum[:2], checksum)
+            if path.is_file():
+                return path
+        return None
 
     # -- in a thread ---------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ Reading is one code path for all kinds of stores.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -36,6 +37,10 @@ STAGING_AGE = timedelta(hours=6)
 LIST_ITEMS = 1000
 CHUNK_BYTES = 1024 * 1024
 _SCHEMES = ("s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://", "memory://", "file://")
+
+
+class StoreError(Exception):
+    """The store does not do as it is told: it cannot be reached, it is full, it allows nothing."""
 
 
 class Taken(Exception):
@@ -65,6 +70,7 @@ class Store:
         self._disk = disk
         self.name = name
         """What people are told that it is."""
+        self.id = new_id()
 
     @classmethod
     def open(cls, target: str | Path) -> Store:
@@ -103,46 +109,52 @@ class Store:
 
     async def create(self, path: str, data: bytes) -> None:
         """Raises Taken where there is an object."""
-        if self._folder is not None:
-            await asyncio.to_thread(self._write, path, data, is_new=True)
-            return
         import obstore
 
-        try:
-            await obstore.put_async(self._backend, path, data, mode="create")
-        except obstore.exceptions.AlreadyExistsError:
-            raise Taken(path) from None
+        with _failing():
+            if self._folder is not None:
+                await asyncio.to_thread(self._write, path, data, is_new=True)
+                return
+            try:
+                await obstore.put_async(self._backend, path, data, mode="create")
+            except obstore.exceptions.AlreadyExistsError:
+                raise Taken(path) from None
 
     async def replace(self, path: str, data: bytes) -> None:
         """Also where there is no object yet."""
-        if self._folder is not None:
-            await asyncio.to_thread(self._write, path, data, is_new=False)
-            return
         import obstore
 
-        await obstore.put_async(self._backend, path, data, mode="overwrite", use_multipart=False)
+        with _failing():
+            if self._folder is not None:
+                await asyncio.to_thread(self._write, path, data, is_new=False)
+            else:
+                await obstore.put_async(self._backend, path, data, mode="overwrite", use_multipart=False)
 
     async def join(self, path: str, chunks: AsyncIterator[bytes]) -> None:
         """An object out of many pieces, never whole in memory; appears when all of it is there.
 
         What `chunks` raises is raised, and there is no object then.
         """
-        if self._folder is not None:
-            await self._join_file(path, chunks)
-            return
         import obstore
 
-        await obstore.put_async(self._backend, path, chunks, chunk_size=8 * CHUNK_BYTES, max_concurrency=2)
+        with _failing():
+            if self._folder is not None:
+                await self._join_file(path, chunks)
+            else:
+                writer = obstore.open_writer_async(self._backend, path, buffer_size=8 * CHUNK_BYTES, max_concurrency=2)
+                # Closing it is what makes the object; a writer that is dropped leaves none.
+                async for chunk in chunks:
+                    await writer.write(chunk)
+                await writer.close()
 
     async def delete(self, paths: Iterable[str]) -> None:
         """Those that are gone already are passed over."""
         import obstore
 
-        for path in paths:
-            try:
-                await obstore.delete_async(self._backend, path)
-            except FileNotFoundError:
-                continue
+        with _failing():
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    await obstore.delete_async(self._backend, path)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -150,43 +162,44 @@ class Store:
         """Bytes `start` to `end` of an object, fewer where it ends before.  Raises Missing."""
         import obstore
 
-        try:
-            if start == 0 and end is None:
-                found = await obstore.get_async(self._backend, path)
-                return bytes(await found.bytes_async())
-            if end is None:
-                size = (await obstore.head_async(self._backend, path))["size"]
-                end = max(size, start)
-            if end <= start:
-                return b""
-            return bytes(await obstore.get_range_async(self._backend, path, start=start, end=end))
-        except FileNotFoundError:
-            raise Missing(path) from None
+        with _failing():
+            try:
+                if end is None:
+                    whole = await obstore.get_async(self._backend, path)
+                    return bytes(await whole.bytes_async())[start:]
+                if end <= start:
+                    return b""
+                return bytes(await obstore.get_range_async(self._backend, path, start=start, end=end))
+            except FileNotFoundError:
+                raise Missing(path) from None
 
     async def stream(self, path: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The same, in pieces of at most `CHUNK_BYTES`."""
-        found = await self.status(path)
-        if found is None:
-            raise Missing(path)
-        stop = found.size if end is None else min(end, found.size)
-        for at in range(start, stop, CHUNK_BYTES):
-            yield await self.read(path, at, min(at + CHUNK_BYTES, stop))
+        if end is None:
+            found = await self.status(path)
+            if found is None:
+                raise Missing(path)
+            end = found.size
+        for at in range(start, end, CHUNK_BYTES):
+            yield await self.read(path, at, min(at + CHUNK_BYTES, end))
 
     async def status(self, path: str) -> Found | None:
         import obstore
 
-        try:
-            return _found(await obstore.head_async(self._backend, path))
-        except FileNotFoundError:
-            return None
+        with _failing():
+            try:
+                return _found(await obstore.head_async(self._backend, path))
+            except FileNotFoundError:
+                return None
 
     async def list(self, folder: str, after: str | None = None) -> list[Found]:
         """Every object below a folder whose path sorts behind `after`, in order of paths."""
         import obstore
 
         found: list[Found] = []
-        async for page in obstore.list(self._backend, folder, offset=after, chunk_size=LIST_ITEMS):
-            found += map(_found, page)
+        with _failing():
+            async for page in obstore.list(self._backend, folder, offset=after, chunk_size=LIST_ITEMS):
+                found += map(_found, page)
         return sorted(found, key=lambda each: each.path)
 
     # -- a directory ---------------------------------------------------------------------------------------------
@@ -259,23 +272,24 @@ class Store:
         """Rule 3.  Raises ConfigurationError where a newer release made the store."""
         import obstore
 
-        text = orjson.dumps({"format": STORE_FORMAT, "version": STORE_VERSION, "created": now_us()})
+        text = orjson.dumps({"format": STORE_FORMAT, "version": STORE_VERSION, "id": new_id()})
+        try:
+            if self._folder is not None:
+                self._write(MARKER, text, is_new=True)
+            else:
+                obstore.put(self._backend, MARKER, text, mode="create")
+        except (Taken, obstore.exceptions.AlreadyExistsError):
+            pass
+        except (OSError, obstore.exceptions.BaseError) as error:
+            raise ConfigurationError(f"store {self.name!r:.200} cannot be written to: {_short(error)}") from error
         try:
             found = bytes(obstore.get(self._backend, MARKER).bytes())
-        except FileNotFoundError:
-            try:
-                if self._folder is not None:
-                    self._write(MARKER, text, is_new=True)
-                else:
-                    obstore.put(self._backend, MARKER, text, mode="create")
-            except (Taken, obstore.exceptions.AlreadyExistsError):
-                return
-            return
-        except Exception as error:
+        except (OSError, obstore.exceptions.BaseError) as error:
             raise ConfigurationError(f"store {self.name!r:.200} cannot be read: {_short(error)}") from error
         try:
             members = orjson.loads(found)
             is_known = members["format"] == STORE_FORMAT and members["version"] == STORE_VERSION
+            self.id = str(members["id"])
         except (ValueError, KeyError, TypeError):
             is_known = False
         if not is_known:
@@ -283,6 +297,24 @@ class Store:
                 f"store {self.name!r:.200}: {MARKER} says {found[:200]!r}; this release knows version {STORE_VERSION}. "
                 "Nothing was changed: upgrade ml_dash to serve it"
             )
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """What the store, or the disk under it, refuses is raised as StoreError."""
+    import obstore
+
+    try:
+        yield
+    except (OSError, NotImplementedError, obstore.exceptions.BaseError) as error:
+        raise StoreError(_short(error)) from error
+
+
+def is_dash_root(folder: Path) -> bool:
+    """Whether it holds journals as local runs record them, and is no store."""
+    if not folder.is_dir() or (folder / MARKER).exists():
+        return False
+    return next(folder.glob("*/*/**/_journal"), None) is not None
 
 
 def is_foreign(folder: Path) -> bool:

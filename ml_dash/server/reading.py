@@ -1,0 +1,248 @@
+"""State, columns and summaries, read by the same code as on the machine that recorded them.
+
+The journals of a store are brought to a local folder first (`remote/mirror.py`); a folder of local journals is read as
+it is.  All of it happens in a few threads: the event loop only waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from ..errors import MlDashError
+from ..facts.values import to_plain
+from ..journal.folder import JournalFolder
+from ..reading.points import iso_time, metric_columns
+from ..reading.replay import Replay
+from ..remote.mirror import Mirror
+from ..remote.protocol import Head
+from ..state import State, to_plain_state
+from .dash_root import DashRoot
+from .library import Library
+from .store import Missing
+
+KNOWN_MAX = 512
+CALL_TIMEOUT_S = 300.0
+T = TypeVar("T")
+
+
+class SeveralJournals(Exception):
+    """The experiment has several journals, and the request does not say which."""
+
+    def __init__(self, journals: list[str]) -> None:
+        super().__init__("the experiment has several journals")
+        self.journals = journals
+
+
+class UnknownJournal(Exception):
+    """The experiment has no such journal."""
+
+
+class UnknownMetric(Exception):
+    """The experiment has no such metric; `names` are those that it has."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__("no such metric")
+        self.names = names
+
+
+class OutOfRange(Exception):
+    """The moment lies outside of the history; `seq` is the last event there is."""
+
+    def __init__(self, seq: int) -> None:
+        super().__init__("outside of the history")
+        self.seq = seq
+
+
+class LoopSource:
+    """The journals of a library, for threads; `loop` is the one that the library is used by."""
+
+    def __init__(self, library: Library, loop: asyncio.AbstractEventLoop) -> None:
+        self._library = library
+        self._loop = loop
+
+    def journals(self, prefix: str) -> list[Head]:
+        return self._call(self._library.heads(prefix))
+
+    def read(self, prefix: str, journal: str, segment: int, offset: int) -> Iterator[bytes]:
+        size = self._call(self._library.segments(prefix, journal)).get(segment, 0)
+        if size <= offset:
+            return
+        chunks = self._library.read(prefix, journal, segment, offset, size)
+        while (chunk := self._call(_next(chunks))) is not None:
+            yield chunk
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_TIMEOUT_S)
+
+
+async def _next(chunks: Any) -> bytes | None:
+    found: bytes | None = await anext(chunks, None)
+    return found
+
+
+@dataclass(slots=True)
+class Known:
+    """An experiment that was read, to be read on from there."""
+
+    replay: Replay
+    lock: Lock
+
+
+class Reading:
+    """Of one server process."""
+
+    def __init__(self, library: Library, cache: Path, threads: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._library = library
+        self._mirror = None if isinstance(library, DashRoot) else Mirror(cache, LoopSource(library, self.loop))
+        self._threads = ThreadPoolExecutor(threads, "ml-dash-reading")
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._knowing = Lock()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def state(self, prefix: str, journal: str | None, at: int | datetime | None) -> dict[str, Any]:
+        """Raises SeveralJournals, UnknownJournal, OutOfRange, MlDashError."""
+        return await self._in_thread(self._state, prefix, journal, at)
+
+    async def columns(self, prefix: str, journal: str | None, metric: str | None, attempts: str) -> dict[str, Any]:
+        """Raises as `state` does, and UnknownMetric."""
+        return await self._in_thread(self._columns, prefix, journal, metric, attempts)
+
+    async def summary(self, prefix: str) -> dict[str, Any]:
+        """As `ml_dash.experiments` has it; of the journal that was opened last where there are several."""
+        return await self._in_thread(self._summary, prefix)
+
+    # -- in a thread ---------------------------------------------------------------------------------------------
+
+    async def _in_thread(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
+
+    def _folders(self, prefix: str) -> list[JournalFolder]:
+        if self._mirror is not None:
+            return self._mirror.refresh(prefix)
+        assert isinstance(self._library, DashRoot)
+        return [self._library.folder_of(prefix)]
+
+    def _folder(self, prefix: str, journal: str | None) -> JournalFolder:
+        folders = self._folders(prefix)
+        if journal is None and len(folders) > 1:
+            raise SeveralJournals(sorted(filter(None, map(_journal_of, folders))))
+        found = [each for each in folders if journal is None or _journal_of(each) == journal]
+        if not found:
+            raise UnknownJournal(journal or prefix)
+        return found[0]
+
+    def _known_of(self, folder: JournalFolder) -> Known:
+        with self._knowing:
+            known = self._known.setdefault(folder.path, Known(Replay(folder), Lock()))
+            self._known.move_to_end(folder.path)
+            while len(self._known) > KNOWN_MAX:
+                self._known.popitem(last=False)
+            return known
+
+    def _state(self, prefix: str, journal: str | None, at: int | datetime | None) -> dict[str, Any]:
+        folder = self._folder(prefix, journal)
+        newest = self._newest(folder)
+        replay = newest if at is None else Replay(folder, at)
+        state = replay.refresh()
+        if (at is not None and not state.seq) or (isinstance(at, int) and at != state.seq):
+            raise OutOfRange(newest.refresh().seq)
+        return {
+            "prefix": prefix,
+            "journal": _journal_of(folder),
+            "summary": summary_of(prefix, state, replay),
+            **to_plain_state(state),
+        }
+
+    def _columns(self, prefix: str, journal: str | None, metric: str | None, attempts: str) -> dict[str, Any]:
+        folder = self._folder(prefix, journal)
+        replay = self._newest(folder)
+        state = replay.state
+        if metric not in state.metrics:
+            raise UnknownMetric([name for name in state.metrics if name is not None])
+        columns = metric_columns(replay, metric, attempts, state.seq)
+        plain, tags = to_plain(columns.to_dict())
+        return {
+            "prefix": prefix,
+            "journal": _journal_of(folder),
+            "metric": metric,
+            "seq": columns.seq.to_list(),
+            "columns": plain,
+            "tags": tags,
+        }
+
+    def _summary(self, prefix: str) -> dict[str, Any]:
+        found = []
+        try:
+            for folder in self._folders(prefix):
+                replay = self._newest(folder)
+                found.append(summary_of(prefix, replay.state, replay))
+        except (MlDashError, OSError, Missing) as error:
+            return {**_NOTHING, "prefix": prefix, "error": str(error)}
+        if not found:
+            return {**_NOTHING, "prefix": prefix, "error": "nothing of its journal is stored"}
+        return {**max(found, key=lambda each: each["started"] or each["created"] or ""), "journals": len(found)}
+
+    def _newest(self, folder: JournalFolder) -> Replay:
+        known = self._known_of(folder)
+        with known.lock:
+            known.replay.refresh()
+        return known.replay
+
+
+_NOTHING: dict[str, Any] = {
+    "status": None,
+    "description": None,
+    "tags": [],
+    "bindrs": [],
+    "seq": 0,
+    "sessions": 0,
+    "created": None,
+    "started": None,
+    "updated": None,
+    "damage": [],
+    "error": None,
+    "journals": 0,
+}
+
+
+def summary_of(prefix: str, state: State, replay: Replay) -> dict[str, Any]:
+    """As `reading/listing.py` has it; times as ISO 8601 in UTC."""
+    return {
+        **_NOTHING,
+        "prefix": prefix,
+        "status": str(state.status.value),
+        "description": state.description,
+        "tags": list(state.tags),
+        "bindrs": list(state.bindrs),
+        "seq": state.seq,
+        "sessions": len(state.sessions),
+        "created": _moment(state.created_us),
+        "started": _moment(max((each.started_us for each in state.sessions.values()), default=None)),
+        "updated": _moment(state.time_us),
+        "damage": [{**asdict(each), "kind": each.kind.value} for each in replay.damage],
+        "journals": 1,
+    }
+
+
+def _moment(time_us: int | None) -> str | None:
+    return None if time_us is None else iso_time(time_us)
+
+
+def _journal_of(folder: JournalFolder) -> str | None:
+    from ..journal.reader import JournalReader
+
+    reader = JournalReader(folder)
+    found = (reader.header(number) for number in folder.segment_numbers())
+    return next((each[0].journal for each in found if each is not None), None)
