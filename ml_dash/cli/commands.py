@@ -23,6 +23,8 @@ COMMANDS = {
     "diff": ".diff",
     "doctor": ".doctor",
     "events": ".events",
+    "export": ".export",
+    "import": ".import_command",
     "list": ".list_command",
     "log": ".log",
     "login": ".login",

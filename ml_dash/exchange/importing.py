@@ -65,7 +65,7 @@ def import_from(
     found = find(source, format)
     root = find_place(DEFAULT_ROOT if dash_root is None else dash_root, None).root
     assert root is not None
-    aims = _aims(found, prefix)
+    aims = places(found, prefix)
     return [_import_one(each, aim, root, force, on_progress) for each, aim in zip(found, aims, strict=True)]
 
 
@@ -92,7 +92,7 @@ def _finder(format: str) -> Finder:
     return finder
 
 
-def _aims(found: list[Found], prefix: str | None) -> list[str]:
+def places(found: list[Found], prefix: str | None) -> list[str]:
     """Where each of them goes.  Raises PrefixError, or ConfigurationError where two would go to one place."""
     if prefix is None:
         aims = [each.prefix for each in found]

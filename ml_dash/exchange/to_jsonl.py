@@ -11,6 +11,7 @@ from ..errors import StorageError
 from ..history import events
 from ..journal.contents import ContentStore
 from ..journal.copying import Content
+from ..reading.lineage import content_store
 from ..state import UNDECODABLE
 from .event_lines import to_line
 from .reports import Tally
@@ -34,12 +35,9 @@ def write_events(chosen: Chosen, root: Path, file: BinaryIO, tally: Tally, step:
 
 def contents(chosen: Chosen, folder: Path, tally: Tally) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Where the content of each saved file goes, and what puts it there."""
-    store = ContentStore(chosen.folder)
+    store = content_store(chosen.folder)
     found = {file.checksum: Content(file.checksum, file.size_bytes) for file in chosen.state.files.values()}
     for checksum, content in found.items():
-        if not Path(store.path_of(checksum)).is_file():
-            tally.leave_out("content of a saved file", 1, f"the content {checksum} is not there")
-            continue
         yield folder / CONTENTS / checksum, partial(_copy, store, content, tally)
 
 

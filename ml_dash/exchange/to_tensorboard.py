@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from ..errors import MissingExtraError, StorageError
 from ..facts.events import FILE_SAVED, METRIC_LOGGED
-from ..journal.contents import ContentStore
 from ..journal.copying import Content
+from ..reading.lineage import content_store
 from ..recording.extras import optional
 from ..state.attempts import STEP_FIELDS, step_of
 from ..state.status import Status
@@ -131,7 +131,7 @@ class EventFile:
             self._tally.leave_out("saved file that is no image of up to 8 MiB")
             return
         try:
-            encoded = ContentStore(self._chosen.folder).read(Content(data["checksum"], data["sizeBytes"]))
+            encoded = content_store(self._chosen.folder).read(Content(data["checksum"], data["sizeBytes"]))
         except StorageError as error:
             self._tally.leave_out("content of a saved file", 1, str(error))
             return

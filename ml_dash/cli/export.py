@@ -1,0 +1,110 @@
+"""`ml-dash export`: experiments as files for other programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ..exchange.exporting import FORMATS, STANDARD_OUTPUT, export
+from ..exchange.reports import ExportReport
+from .commands import Source, reads_experiments
+from .counting import Counting
+from .moment import MOMENT
+from .output import Output
+from .wording import to_json
+
+
+@click.command("export")
+@click.argument("prefixes", metavar="PREFIX…", nargs=-1, required=True)
+@click.option("--format", type=click.Choice(FORMATS), default="jsonl", show_default=True)
+@click.option("--to", "target", metavar="PATH", default=STANDARD_OUTPUT, help="Folder, NAME.jsonl, or - for stdout.")
+@click.option("--metric", metavar="NAME", help="Only this metric; '' is the unnamed one.")
+@click.option("--attempts", type=click.Choice(["latest", "all"]), default="latest", show_default=True)
+@click.option("--at", type=MOMENT, metavar="SEQ|TIME", help="As it was after this event or at this time.")
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@reads_experiments
+def command(
+    prefixes: tuple[str, ...],
+    format: str,
+    target: str,
+    metric: str | None,
+    attempts: str,
+    at: int | datetime | None,
+    force: bool,
+    source: Source,
+    output: Output,
+) -> None:
+    """Write experiments as JSON Lines, CSV, Parquet or TensorBoard event files.
+
+    jsonl holds every event, and `ml-dash import` makes an equal experiment of it. csv and parquet are a table for each
+    metric and track; tensorboard is an event file with scalars, parameters, texts and images. PREFIX may be a glob:
+    each experiment then goes to its prefix below PATH.
+
+    Example: ml-dash export 'alice/**' --format tensorboard --to runs && tensorboard --logdir runs
+    """
+    chosen: dict[str, Any] = {} if metric is None else {"metric": metric or None}
+    with Counting("exporting") as counting:
+        reports = export(
+            prefixes,
+            to=target,
+            format=format,
+            attempts=attempts,
+            at=at,
+            force=force,
+            on_progress=counting.tell,
+            **chosen,
+            **source.arguments,
+        )
+    if target == STANDARD_OUTPUT:
+        _say_of_output(reports[0], output.as_json)
+    elif output.as_json:
+        output.json([report.as_dict() for report in reports])
+    else:
+        for report in reports:
+            _print(report, target, output)
+
+
+def _say_of_output(report: ExportReport, as_json: bool) -> None:
+    """The report of what went to standard output: on stderr."""
+    if as_json:
+        print(to_json(report.as_dict()), file=sys.stderr)
+    elif sys.stderr.isatty() and not sys.stdout.isatty():
+        console = Console(stderr=True, highlight=False)
+        for line in lines_about(report.counts, report.left_out, report.notes, "exported"):
+            console.print(line, markup=False)
+
+
+def _print(report: ExportReport, target: str, output: Output) -> None:
+    if output.is_plain:
+        for file in report.files:
+            sys.stdout.write(f"{report.prefix}\t{file}\n")
+        return
+    count = len(report.files)
+    where = report.files[0] if count == 1 else f"{count} files in {target}"
+    output.line(Text.assemble((report.prefix, "bold"), f" → {where}"))
+    for line in lines_about(report.counts, report.left_out, report.notes, "exported"):
+        output.line(line)
+
+
+def lines_about(
+    counts: Mapping[str, int], left_out: Mapping[str, int], notes: tuple[str, ...], done: str
+) -> list[Text]:
+    """What was carried over, what was not, and what else there is to say."""
+    lines = []
+    if counts:
+        lines.append(Text(f"  {done}: {listed(counts)}"))
+    if left_out:
+        lines.append(Text(f"  not {done}: {listed(left_out)}", style="yellow"))
+    lines += [Text(f"  note: {note}", style="dim") for note in notes]
+    return lines
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """`points 3,000; log lines 1`, whatever the kinds are called."""
+    return "; ".join(f"{kind} {count:,}" for kind, count in counts.items())
