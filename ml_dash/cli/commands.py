@@ -12,13 +12,18 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ..errors import ConfigurationError, MlDashError
+from .completing import complete_prefixes
 from .output import Output
 
+PROGRAM = "ml-dash"
+COMPLETE_VARIABLE = "_ML_DASH_COMPLETE"
+"""By this the shell asks what to offer."""
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
+    "completion": ".completion",
     "demo": ".demo",
     "diff": ".diff",
     "doctor": ".doctor",
@@ -67,7 +72,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = import_module(COMMANDS[name], __package__).command
-        return command
+        return complete_prefixes(command)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,7 +106,7 @@ def reads_experiments(command: Command) -> Command:
 def run() -> NoReturn:
     """Runs the command that stands in `sys.argv` and exits with its code."""
     try:
-        code = group.main(prog_name="ml-dash", standalone_mode=False)
+        code = group.main(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
