@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGINT, SIGTERM, signal
 from types import FrameType
 
 from ..errors import ConfigurationError
@@ -69,10 +71,20 @@ def serve(
     )
 
     class Stopping(uvicorn.Server):  # type: ignore[misc, name-defined]
-        """Event streams have no end of their own: they are ended first."""
+        """Event streams have no end of their own: they are ended first.  Being told to stop is no failure."""
 
-        def handle_exit(self, signal: int, frame: FrameType | None) -> None:
-            super().handle_exit(signal, frame)
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            signals = (SIGINT, SIGTERM)
+            before = [signal(each, self.handle_exit) for each in signals]
+            try:
+                yield
+            finally:
+                for each, handler in zip(signals, before, strict=True):
+                    signal(each, handler)
+
+        def handle_exit(self, number: int, frame: FrameType | None) -> None:
+            super().handle_exit(number, frame)
             service = getattr(app.state, "service", None)
             if service is not None:
                 service.reading.loop.call_soon_threadsafe(service.stopping.set)

@@ -1,0 +1,141 @@
+"""Real server processes on loopback, to be killed and started again, and clients that speak to them as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+
+import httpx
+import pytest
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+_SERVE = """
+from pathlib import Path
+from ml_dash.server.running import open_store, serve
+from ml_dash.server.settings import Settings
+serve(open_store({target!r}), {host!r}, {port}, Settings(cache=Path({cache!r}), **{settings!r}))
+"""
+
+
+class ServerProcess:
+    """A server in front of `target`: a directory, or the address of an object store.
+
+    It listens on the same port whenever it is started; `url` is where.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        cache: Path,
+        host: str = "127.0.0.1",
+        settings: dict[str, object] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.target = str(target)
+        self._cache = str(cache)
+        self._host = host
+        self._settings = settings or {}
+        self._environment = environment or {}
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self._said: Queue[str] = Queue()
+        self.url = ""
+        self.lines: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> ServerProcess:
+        source = _SERVE.format(
+            target=self.target, host=self._host, port=self._port, cache=self._cache, settings=self._settings
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", source],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self._environment},
+        )
+        Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        try:
+            line = self._said.get(timeout=START_TIMEOUT_S)
+        except Empty:
+            raise AssertionError("the server says nothing") from None
+        found = re.search(r" at (http://\S+:(\d+))$", line)
+        assert found is not None, "\n".join(self.lines)
+        self.url, self._port = found[1], int(found[2])
+        return self
+
+    def kill(self) -> None:
+        """As a crash does: no handler runs."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_TIMEOUT_S)
+
+    def stop(self) -> int:
+        """As an operator does; the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(STOP_TIMEOUT_S)
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        if self.is_running():
+            self.kill()
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        is_first = True
+        with process.stderr:
+            for line in process.stderr:
+                self.lines.append(line.rstrip("\n"))
+                if is_first:
+                    self._said.put(line.rstrip("\n"))
+                    is_first = False
+        if is_first:
+            self._said.put("")
+
+
+NewServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[NewServer]:
+    """Starts a server process; all are ended with the test.  Without a target: a directory of this test."""
+    running: list[ServerProcess] = []
+
+    def start(target: str | Path | None = None, **options: object) -> ServerProcess:
+        cache = tmp_path / f"cache-{len(running)}"
+        made = ServerProcess(target or tmp_path / "store", cache, **options)  # type: ignore[arg-type]
+        running.append(made)
+        return made.start()
+
+    yield start
+    for each in running:
+        each.close()
+
+
+@pytest.fixture
+def server(new_server: NewServer) -> ServerProcess:
+    """One server process in front of a directory of this test, open to everybody on this machine."""
+    return new_server()
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as made:
+        yield made
