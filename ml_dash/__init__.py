@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .errors import StorageError as StorageError
     from .errors import TemplateError as TemplateError
     from .errors import UnknownFileError as UnknownFileError
+    from .exchange.exporting import export as export
+    from .exchange.importing import import_from as import_from
     from .experiment import Experiment as Experiment
     from .experiment import ml_dash_experiment as ml_dash_experiment
     from .facts.events import Event as Event
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from .run import RUN as RUN
     from .run import find_project_root as find_project_root
     from .state.status import Status as Status
+    from .user import userinfo as userinfo
 
 __version__ = "0.1.0"
 
@@ -72,10 +75,13 @@ _MODULE_OF = {
     "experiments": "history",
     "verify": "history",
     "diff": "reading.diff",
+    "export": "exchange.exporting",
+    "import_from": "exchange.importing",
     "correct": "recording.correcting",
     "redact": "recording.redacting",
     "Event": "facts.events",
     "Status": "state.status",
+    "userinfo": "user",
     "MlDashError": "errors",
     "ConfigurationError": "errors",
     "PrefixError": "errors",
