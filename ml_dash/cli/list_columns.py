@@ -88,7 +88,7 @@ def check_columns(columns: Iterable[Column], states: Sequence[State]) -> None:
     for column in columns:
         if column.is_fact or any(map(column.is_had_by, states)):
             continue
-        known = dict.fromkeys(name for state in states for name in _names(state))
+        known = dict.fromkeys(name for state in states for name in names_in(state))
         nearest = get_close_matches(column.name, [*FACTS, *known], NEAREST_MAX, 0.5)
         hint = f"The nearest are {', '.join(nearest)}" if nearest else f"There are {', '.join([*FACTS, *known][:40])}"
         raise ConfigurationError(f"column {column.text!r}: no experiment that is listed has it. {hint}")
@@ -139,7 +139,8 @@ def _statistic(field: FieldState, statistic: str) -> Any:
     return getattr(field, statistic)
 
 
-def _names(state: State) -> list[str]:
+def names_in(state: State) -> list[str]:
+    """The columns that an experiment has of its own."""
     metrics = state.metrics.items()
     fields = [key if name is None else f"{name}.{key}" for name, metric in metrics for key in metric.fields]
     return [*fields, *(f"params.{key}" for key in state.params)]

@@ -11,6 +11,7 @@ from ..errors import MlDashError
 from ..history import Summary, experiments, load
 from ..state import State
 from .commands import Source, reads_experiments
+from .completing import COLUMN
 from .list_columns import FACTS, TIMES, Column, cell, check_columns, is_missing, parse_column, sort_key
 from .output import Output, styled_status
 from .state_form import json_summary
@@ -31,13 +32,16 @@ Row = tuple[Summary, State | None]
 @click.option("--tags", "any_tags", metavar="TAGS", help="Only those with any of these tags, as in a,b.")
 @click.option(
     "--sort",
+    type=COLUMN,
     metavar="COLUMN",
     default="started",
     show_default=True,
     help="By this column: times newest first, anything else ascending, those without it last.",
 )
 @click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--columns", metavar="COLUMNS", help="Show these, as in prefix,status,train.loss:min,params.lr.")
+@click.option(
+    "--columns", type=COLUMN, metavar="COLUMNS", help="Show these, as in prefix,status,train.loss:min,params.lr."
+)
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Print at most so many.")
 @reads_experiments
 def command(

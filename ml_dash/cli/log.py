@@ -17,6 +17,7 @@ from ..facts.events import LOG_WRITTEN, METRIC_LOGGED, OUTPUT_WRITTEN, TRACK_APP
 from ..history import load
 from ..reading.audit import commits as read_commits
 from .commands import Source, reads_experiments
+from .completing import PARAM, TYPE
 from .damage import end_damaged
 from .event_words import ABSENT, change_words
 from .log_entries import Author, Choice, Entry, Told, entries
@@ -45,8 +46,8 @@ TYPE_STYLES = {"run.failed": "red", "run.completed": "green", "run.cancelled": "
 @click.option("--until", type=TIME, help="Only what was committed at or before this time.")
 @click.option("--session", metavar="N|ID", help="Only this session: its number, or how its id begins.")
 @click.option("--writer", metavar="WHO", help="Only this process: its writer id, pid, host, user or user@host.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type; repeatable.")
-@click.option("--param", metavar="KEY", help="Only changes of this parameter, and of those below it.")
+@click.option("--type", "types", type=TYPE, multiple=True, metavar="TYPE", help="Only events of this type; repeatable.")
+@click.option("--param", type=PARAM, metavar="KEY", help="Only changes of this parameter, and of those below it.")
 @click.option("--no-pager", is_flag=True, help="Print, however long it is.")
 @reads_experiments
 def command(
