@@ -35,6 +35,7 @@ from .to_tables import tables_of
 
 FORMATS = ("jsonl", "csv", "parquet", "tensorboard")
 STANDARD_OUTPUT = "-"
+FILE_ENDINGS = (".jsonl", ".ndjson")
 Progress = Callable[[str, int, int], None]
 """Told the prefix, how many of its events are done, and how many there are."""
 _WILD = "*?["
@@ -117,8 +118,8 @@ def _check_output(prefixes: list[str], format: str, metric: Any) -> None:
     if len(prefixes) == 1 and is_one_stream:
         return
     raise ConfigurationError(
-        f"{len(prefixes)} experiments as {format} are more than one file, and standard output is one. Only jsonl of "
-        "one experiment and csv of one metric of it go there; give a folder"
+        f"this export as {format} is more than one file, and standard output is one. Only jsonl of one experiment, and "
+        "csv of one metric of one experiment, go there; give a folder: --to FOLDER, to=FOLDER in Python"
     )
 
 
@@ -134,42 +135,56 @@ class _Job:
 
     def run(self, place: Path, is_output: bool) -> ExportReport:
         tally = Tally()
-        writers = {
+        writes = {
             "jsonl": self._jsonl,
             "csv": self._tables,
             "parquet": self._tables,
             "tensorboard": self._tensorboard,
         }
         files: list[str] = []
-        for target, write in writers[self.format](place, tally):
-            if is_output:
-                write(sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-                files.append(STANDARD_OUTPUT)
-                break
-            with self._file(target) as file:
-                write(file)
-            files.append(str(target))
+        planned = list(writes[self.format](place, tally))
+        if is_output:
+            planned[0][1](sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            files.append(STANDARD_OUTPUT)
+        else:
+            self._check([target for target, _ in planned])
+            for target, write in planned:
+                with _whole(target) as file:
+                    write(file)
+                files.append(str(target))
         for damage in self.chosen.run.damage:
             tally.note(
                 f"the journal is damaged: {damage.bytes} bytes from byte {damage.offset} of segment {damage.segment} "
                 "do not replay, so what they held is not exported"
             )
+        if self.format == "jsonl":
+            self._contents(place, is_output, tally)
         counts, left_out = dict(tally.kept), dict(tally.left_out)
         return ExportReport(self.chosen.run.prefix, self.format, tuple(files), counts, left_out, tuple(tally.notes))
+
+    def _check(self, targets: list[Path]) -> None:
+        """Rule 2, before anything is written."""
+        for target in targets:
+            if target.exists() and (not self.force or target.is_dir()):
+                raise ConfigurationError(
+                    f"{str(target)!r} is there already. Give another place, or replace it with --force (force=True)"
+                )
 
     # -- formats -------------------------------------------------------------------------------------------------
 
     def _jsonl(self, place: Path, tally: Tally) -> Iterator[tuple[Path, Callable[[BinaryIO], object]]]:
-        is_file = place.suffix in (".jsonl", ".ndjson")
-        events = place if is_file else place / EVENTS
+        events = place if place.suffix in FILE_ENDINGS else place / EVENTS
         yield events, lambda file: write_events(self.chosen, self.root, file, tally, self._step)
         fork = self.chosen.state.fork
         if fork is not None:
             tally.note(
                 f"it is a fork: its points, lines and files from before event {fork.seq} of {fork.prefix!r} stay there"
             )
-        if is_file or str(place) == STANDARD_OUTPUT:
+
+    def _contents(self, place: Path, is_output: bool, tally: Tally) -> None:
+        """The contents of saved files, where there is a folder for them."""
+        if is_output or place.suffix in FILE_ENDINGS:
             tally.leave_out("content of a saved file", len(self.chosen.state.files))
             return
         for target, copy in contents(self.chosen, place, tally):
@@ -198,20 +213,6 @@ class _Job:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _file(self, target: Path) -> Iterator[BinaryIO]:
-        """Rule 2."""
-        if target.exists() and (not self.force or target.is_dir()):
-            raise ConfigurationError(f"{str(target)!r} is there already. Give another place, or force to replace it")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name[:200]}.{new_id()}.part")
-        try:
-            with part.open("xb") as file:
-                yield file
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-
     def _watched(self, tables: Iterable[Any]) -> Iterator[Any]:
         for table in tables:
             seqs = table.get("seq")
@@ -222,6 +223,19 @@ class _Job:
     def _step(self, seq: int) -> None:
         if self.on_progress is not None and (seq % 1024 == 0 or self.format in TABLE_FORMATS):
             self.on_progress(self.chosen.run.prefix, seq, self.chosen.run.seq)
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[BinaryIO]:
+    """Rule 2: the file gets its name once all of it is written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name[:200]}.{new_id()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _summary(chosen: Chosen) -> dict[str, Any]:

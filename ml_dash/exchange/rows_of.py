@@ -17,11 +17,12 @@ from ..facts.events import FILE_SAVED, LOG_WRITTEN, METRIC_LOGGED
 from ..journal.folder import JournalFolder
 from ..reading.lineage import blocks_of
 from ..reading.point_columns import Columns
-from ..reading.points import Part, check_attempts, commits_of, corrections_of, lifetimes_of, parts_of
+from ..reading.points import Part, check_attempts, commits_of, corrections_of, parts_of
 from ..reading.run_view import Run
 from ..reading.typed_columns import TypedColumn
 from ..state import State, blocks_before
 from ..state.attempts import STEP_FIELDS
+from ..state.supersessions import lifetimes_of
 
 
 @dataclass(frozen=True, slots=True)
