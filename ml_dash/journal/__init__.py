@@ -9,6 +9,10 @@ damage       bytes that do not replay: pure
 disk         the one door to the operating system
 lock         the one door to file locks
 folder       where things stand in an experiment's folder
+seekable     the bytes of an archived segment: pure
+segment_file a segment open for reading, archived or not
+archive      sealed segments compressed, and plain again
+redacted_lines  commits of which values were taken out
 reader       commits in order, from any position, also while others write
 survey       a whole journal, verified from its first byte to its last
 appender     the end of the journal, under its lock: catch up, append, seal, sync

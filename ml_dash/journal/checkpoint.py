@@ -40,6 +40,7 @@ from .damage import Damage, DamageKind
 from .disk import FileStatus
 from .folder import JournalFolder
 from .format import HASH_TAIL_BYTES, stated_hash
+from .segment_file import file_status
 
 if TYPE_CHECKING:
     from ..state import State
@@ -134,7 +135,7 @@ class Trust:
 
     def __call__(self, extent: Extent) -> Position | None:
         """Where reading of a segment may begin; None: at its beginning."""
-        status = self._folder.disk.status(self._folder.segment_path(extent.segment))
+        status = file_status(self._folder, extent.segment)
         if status is None or extent.start is None:
             return None
         journal = extent.start.journal

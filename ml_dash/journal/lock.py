@@ -38,7 +38,14 @@ class JournalLock:
     where the lock file was removed in between.  Used by one thread at a time.
     """
 
-    def __init__(self, path: str, timeout_s: float = LOCK_TIMEOUT_S, disk: Disk = OPERATING_SYSTEM) -> None:
+    def __init__(
+        self,
+        path: str,
+        timeout_s: float = LOCK_TIMEOUT_S,
+        disk: Disk = OPERATING_SYSTEM,
+        advice: str = "Look for a stopped (Ctrl-Z) or hanging process that writes to this experiment",
+    ) -> None:
+        self._advice = advice
         self._path = path
         self._timeout_s = timeout_s
         self._disk = disk
@@ -86,8 +93,7 @@ class JournalLock:
             if monotonic_s() >= deadline_s:
                 raise LockError(
                     f"the journal lock {self._path} was not free within {self._timeout_s:g} s: another process holds "
-                    "it and does not go on. Look for a stopped (Ctrl-Z) or hanging process that writes to this "
-                    "experiment"
+                    f"it and does not go on. {self._advice}"
                 )
             sleep_s(pause_s)
             pause_s = min(POLL_INTERVAL_S_MAX, pause_s * 2)

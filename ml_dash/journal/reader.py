@@ -19,8 +19,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import JournalVersionError
-from ..facts.codec import CodecError, decode_events, events_of
-from ..facts.events import EVENT_REDACTED
 from .chain import Position, end_of, find_journal, is_corrupt, islands, read_header, walk
 from .chart import Extent, chart
 from .damage import Damage, DamageKind
@@ -32,21 +30,16 @@ from .format import (
     CommitLine,
     Declaration,
     Header,
-    decode_redacted,
-    looks_like_commit,
-    patched,
     stated_hash,
 )
+from .redacted_lines import RedactedLines
+from .segment_file import SegmentFile, file_status, open_segment
 
 if TYPE_CHECKING:
     from ..state.nouns import Redaction
 
 CHUNK_BYTES = 4 * 1024 * 1024
 HEADER_BYTES = 64 * 1024
-_REDACTED_IN_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
-
-Place = tuple[int, int]
-"""A segment and an offset in it."""
 
 
 class JournalReader:
@@ -73,10 +66,7 @@ class JournalReader:
         looks_ahead: bool = True,
     ) -> None:
         self._folder = folder
-        self._redactions = {(each.segment, each.offset): each for each in redactions}
-        self._looks_ahead = looks_ahead
-        self._seen_ahead: dict[int, dict[Place, Redaction]] = {}
-        self._disk = folder.disk
+        self._redacted = RedactedLines(folder, redactions, self._read_ahead if looks_ahead else None)
         self._on_rewind = on_rewind
         self._trusted = trusted
         self._headers: dict[int, tuple[Header, Position]] = {}
@@ -106,7 +96,7 @@ class JournalReader:
         at = self.position
         first = 1 if at is None else at.segment
         self._tails = []
-        self._seen_ahead = {}
+        self._redacted.forget()
         self.segments = [number for number in self._folder.segment_numbers() if number >= first]
         if at is not None and self._has_nothing_new(at):
             return
@@ -118,7 +108,7 @@ class JournalReader:
             yield from self._read_extent(extent)
 
     def _has_nothing_new(self, at: Position) -> bool:
-        status = self._disk.status(self._folder.segment_path(at.segment))
+        status = file_status(self._folder, at.segment)
         if status is None:
             self._mark_gone(at, at.offset, self._given_seq, "no such file")
             return not self.segments
@@ -161,35 +151,38 @@ class JournalReader:
 
     def _first_line(self, number: int) -> bytes:
         try:
-            descriptor = self._disk.open_read(self._folder.segment_path(number))
+            opened = open_segment(self._folder, number)
         except FileNotFoundError:
             return b""
-        try:
+        with opened as file:
             size = HEADER_BYTES
-            while b"\n" not in (data := self._disk.read_at(descriptor, 0, size)) and len(data) == size:
+            while b"\n" not in (data := file.read_at(0, size)) and len(data) == size:
                 size *= 4
-        finally:
-            self._disk.close(descriptor)
         return data
+
+    def _read_ahead(self, segment: int) -> tuple[list[int], JournalReader]:
+        """For `RedactedLines`: the segments from this one on, and a reader of what stands in them."""
+        header = self.header(segment)
+        reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
+        return [number for number in self.segments if number >= segment], reader
 
     # -- one segment ---------------------------------------------------------------------------------------------
 
     def _read_extent(self, extent: Extent) -> Iterator[CommitLine]:
-        path = self._folder.segment_path(extent.segment)
-        status = self._disk.status(path)
+        status = file_status(self._folder, extent.segment)
         if status is None:
             self._mark_hole(self._before_header(extent), extent, 0, b"")
-        elif extent.is_fork:
-            self._damage[extent.segment, 0] = self._second_history(extent, status.size)
-        elif extent.is_dead:
-            self._bury(extent.segment, 0, status.size)
-        else:
+            return
+        if not extent.is_dead:
             self._trust(extent)
-            descriptor = self._disk.open_read(path)
-            try:
-                yield from self._read_open(extent, descriptor, status.inode)
-            finally:
-                self._disk.close(descriptor)
+        with open_segment(self._folder, extent.segment) as file:
+            if extent.is_fork:
+                self._damage[extent.segment, 0] = self._second_history(extent, file.size)
+            elif extent.is_dead:
+                self._bury(extent.segment, 0, file.size)
+            else:
+                yield from self._read_open(extent, file, status.inode)
+            self._note_troubles(extent.segment, file)
 
     def _trust(self, extent: Extent) -> None:
         if self._trusted is None or (self.position is not None and self.position.segment == extent.segment):
@@ -199,10 +192,10 @@ class JournalReader:
             self.position = trusted
             self._given_seq = trusted.next_seq
 
-    def _read_open(self, extent: Extent, descriptor: int, inode: int) -> Iterator[CommitLine]:
-        size = self._disk.size_of(descriptor)
+    def _read_open(self, extent: Extent, file: SegmentFile, inode: int) -> Iterator[CommitLine]:
+        size = file.size
         end = size if extent.accepted is None else min(extent.accepted.bytes, size)
-        at, fence = self._entry(extent, descriptor, size)
+        at, fence = self._entry(extent, file, size)
         seen_seq = self._given_seq
         if at.next_seq < self._given_seq and self._on_rewind is not None:
             self._given_seq = at.next_seq
@@ -210,18 +203,18 @@ class JournalReader:
         if at.offset > 0:
             self.position = at
             self._inode = inode
-            for line in self._lines(descriptor, end):
+            for line in self._lines(file, end):
                 if self._is_new(line):
                     yield line
             at = self.position
         if at.offset == 0 or at.offset < end or not self._ends_as_accepted(at, extent):
-            yield from self._read_behind_damage(extent, descriptor, at, end)
+            yield from self._read_behind_damage(extent, file, at, end)
         if at.offset < fence and extent.accepted is None:
             self._mark_gone(at, fence, seen_seq, "the end of what replays")
         if extent.accepted is not None:
             self._bury(extent.segment, extent.accepted.bytes, size)
 
-    def _entry(self, extent: Extent, descriptor: int, size: int) -> tuple[Position, int]:
+    def _entry(self, extent: Extent, file: SegmentFile, size: int) -> tuple[Position, int]:
         """Where reading of this segment begins, and how much of it was durable when it was read before."""
         at = self.position
         fence = 0
@@ -230,15 +223,15 @@ class JournalReader:
             if extent.accepted is not None and at.offset > extent.accepted.bytes:
                 # Opened after a failed sync, the next segment accepts less than what had been read, and repeats it.
                 at = end_of(extent.accepted, at.journal, min(at.fence, extent.accepted.bytes))
-            if self._stands(at, descriptor, size):
+            if self._stands(at, file, size):
                 return at, 0
         return extent.start or self._before_header(extent), fence
 
-    def _stands(self, at: Position, descriptor: int, size: int) -> bool:
+    def _stands(self, at: Position, file: SegmentFile, size: int) -> bool:
         """Whether the line that `at` is behind is still there: a file that was replaced or cut under a live reader must
         not be gone on with, least of all be appended to."""
         start = max(0, at.offset - HASH_TAIL_BYTES - 1)
-        tail = self._disk.read_at(descriptor, start, at.offset - start) if at.offset <= size else b""
+        tail = file.read_at(start, at.offset - start) if at.offset <= size else b""
         return tail.endswith(b"\n") and stated_hash(tail[:-1]) == at.hash
 
     def _before_header(self, extent: Extent) -> Position:
@@ -260,20 +253,20 @@ class JournalReader:
             extent.accepted.hash,
         )
 
-    def _lines(self, descriptor: int, end: int) -> Iterator[CommitLine]:
+    def _lines(self, file: SegmentFile, end: int) -> Iterator[CommitLine]:
         """Walks the chain from `position` to byte `end`, or to the first byte that does not continue it."""
         size = CHUNK_BYTES
         position = self.position
         assert position is not None
         while position.offset < end:
-            data = self._disk.read_at(descriptor, position.offset, min(size, end - position.offset))
+            data = file.read_at(position.offset, min(size, end - position.offset))
             reached = position.offset
             for line in walk(data, position):
                 self.position = position = position.after(line)
-                yield self._patched(line) if self._redactions else line
+                yield self._redacted.patched(line) if self._redacted.are_known else line
             if position.offset > reached:
                 size = CHUNK_BYTES
-            elif (redacted := self._redacted(data, position)) is not None:
+            elif (redacted := self._redacted.first_in(data, position)) is not None:
                 self.position = position = position.after(redacted)
                 yield redacted
             elif b"\n" in data or len(data) < size:
@@ -281,73 +274,11 @@ class JournalReader:
             else:
                 size *= 4
 
-    # -- redacted commits ----------------------------------------------------------------------------------------
-
-    def _patched(self, line: CommitLine) -> CommitLine:
-        redaction = self._redactions.get((line.segment, line.offset))
-        if redaction is None or redaction.hash != line.hash:
-            return line
-        start = line.end - 1 - line.offset - HASH_TAIL_BYTES - len(line.events)
-        try:
-            return replace(line, events=patched(line.events, redaction.patches, start))
-        except ValueError:
-            # A declaration that does not fit is none.
-            return line
-
-    def _redacted(self, data: bytes, at: Position) -> CommitLine | None:
-        """The commit at `at`, if the line with which `data` begins is a redacted one."""
-        end = data.find(b"\n")
-        line = self._restored(data[:end], at.hash, at.journal, at.segment, at.offset) if end >= 0 else None
-        return line if line is not None and line.first == at.next_seq and line.count >= 1 else None
-
-    def _restored(self, text: bytes, before: str, journal: str, segment: int, offset: int) -> CommitLine | None:
-        if not self._looks_ahead or not looks_like_commit(text):
-            return None
-        if segment not in self._seen_ahead:
-            self._seen_ahead[segment] = self._look_ahead(segment) if self._may_be_redacted(segment) else {}
-        redaction = self._seen_ahead[segment].get((segment, offset))
-        return None if redaction is None else decode_redacted(text, redaction, before, journal)
-
-    def _may_be_redacted(self, segment: int) -> bool:
-        """Whether the words stand anywhere from a segment on: an ordinary journal need not be parsed twice."""
-        overlap = len(_REDACTED_IN_BYTES)
-        for number in self.segments:
-            status = self._disk.status(self._folder.segment_path(number)) if number >= segment else None
-            if status is None:
-                continue
-            descriptor = self._disk.open_read(self._folder.segment_path(number))
-            try:
-                for start in range(0, status.size, CHUNK_BYTES):
-                    if _REDACTED_IN_BYTES in self._disk.read_at(descriptor, start, CHUNK_BYTES + overlap):
-                        return True
-            finally:
-                self._disk.close(descriptor)
-        return False
-
-    def _look_ahead(self, segment: int) -> dict[Place, Redaction]:
-        """Rule 4: what is declared from the beginning of a segment on, the last declaration of each commit."""
-        # Most readers never come here, and need not wait for the fold to be loaded.
-        from ..state.redactions import redactions_in
-
-        header = self.header(segment)
-        reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
-        found: dict[Place, Redaction] = {}
-        for line in reader.commits():
-            if _REDACTED_IN_BYTES not in line.events:
-                continue
-            try:
-                blocks = decode_events(line.events, line.count)
-                events = events_of(blocks, line.first, line.time_us, line.writer, line.session)
-            except CodecError:
-                continue
-            found.update({(each.segment, each.offset): each for each in redactions_in(events)})
-        return found
-
     # -- damage --------------------------------------------------------------------------------------------------
 
-    def _read_behind_damage(self, extent: Extent, descriptor: int, at: Position, end: int) -> Iterator[CommitLine]:
+    def _read_behind_damage(self, extent: Extent, file: SegmentFile, at: Position, end: int) -> Iterator[CommitLine]:
         """Rules 2 and 3: the bytes from `at` to `end` do not continue the chain."""
-        data = self._disk.read_at(descriptor, at.offset, end - at.offset)
+        data = file.read_at(at.offset, end - at.offset)
         if not at.journal:
             at = replace(at, journal=find_journal(data) or "")
         if extent.accepted is None and not is_corrupt(data, at):
@@ -359,7 +290,7 @@ class JournalReader:
                 self._tails.append(damage)
             return
         hole = at
-        for line in islands(data, at, at.next_seq, self._restored):
+        for line in islands(data, at, at.next_seq, self._redacted.restored):
             if line.offset > hole.offset:
                 self._mark_hole(hole, extent, line.offset, data[hole.offset - at.offset :], line.first - 1)
             hole = self.position = hole.after(line)
@@ -400,6 +331,24 @@ class JournalReader:
             expected = "the header of a segment"
         found = repr(data[:40])[1:] + ("…" if len(data) > 40 else "") if data else "nothing"
         return Damage(kind, at.segment, at.offset, end - at.offset, at.next_seq, last_seq, False, expected, found)
+
+    def _note_troubles(self, segment: int, file: SegmentFile) -> None:
+        """Of the file of an archived segment: what has changed in it without taking a byte of the segment away."""
+        holes = [each for each in self._damage.values() if each.segment == segment and each.kind is DamageKind.CORRUPT]
+        seq = self.next_seq
+        for offset, size, found in file.troubles():
+            if not any(each.offset < offset + size and offset < each.offset + each.bytes for each in holes):
+                self._damage[segment, offset] = Damage(
+                    DamageKind.ARCHIVE,
+                    segment,
+                    offset,
+                    size,
+                    seq,
+                    seq - 1,
+                    False,
+                    "the archive as it was written",
+                    found,
+                )
 
     def _second_history(self, extent: Extent, size: int) -> Damage:
         assert extent.header is not None

@@ -16,6 +16,7 @@ from .folder import JournalFolder
 from .format import GENESIS_HASH, patched
 from .leftovers import is_being_written
 from .reader import JournalReader
+from .segment_file import file_status, is_archived, open_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Redacted:
 class Survey:
     """What a journal holds.
 
-    `events` and `commits` are those that replay, `bytes` the size of all segments, `head` the hash that the chain ends
+    `events` and `commits` are those that replay, `bytes` the size of all segments on disk, `archived`
+    how many of them are archived, `head` the hash that the chain ends
     in (64 zeros where there is none), `last_seq` the sequence number that the journal has reached.  `is_being_written`
     says that a torn tail may be what somebody is writing at this moment.
     """
@@ -53,6 +55,7 @@ class Survey:
     damage: tuple[Damage, ...]
     is_being_written: bool
     redactions: tuple[Redacted, ...] = ()
+    archived: int = 0
 
     @property
     def ok(self) -> bool:
@@ -103,7 +106,7 @@ def survey(folder: JournalFolder) -> Survey:
             break
         is_written = is_being_written(folder)
     position = reader.position
-    statuses = [folder.disk.status(folder.segment_path(number)) for number in numbers]
+    statuses = [file_status(folder, number) for number in numbers]
     return Survey(
         events,
         commits,
@@ -115,6 +118,7 @@ def survey(folder: JournalFolder) -> Survey:
         (*reader.damage, *undecoded),
         is_written,
         _redacted(folder, redactions),
+        sum(is_archived(folder, number) for number in numbers),
     )
 
 
@@ -127,13 +131,8 @@ def _redacted(folder: JournalFolder, redactions: list[Redaction]) -> tuple[Redac
 
 def _is_done(folder: JournalFolder, redaction: Redaction) -> bool:
     try:
-        descriptor = folder.disk.open_read(folder.segment_path(redaction.segment))
-    except FileNotFoundError:
-        return False
-    try:
-        line = folder.disk.read_at(descriptor, redaction.offset, redaction.bytes)
+        with open_segment(folder, redaction.segment) as file:
+            line = file.read_at(redaction.offset, redaction.bytes)
         return patched(line, redaction.patches) == line
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return False
-    finally:
-        folder.disk.close(descriptor)
