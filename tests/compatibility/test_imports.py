@@ -16,7 +16,7 @@ IMPORTS = [
     "from ml_dash import Experiment, ml_dash_experiment, OperationMode, RUN",
     "from ml_dash import LogLevel, LogBuilder, ParametersBuilder",
     "from ml_dash import MlDashError, ConfigurationError, ExperimentError, StorageError, NetworkError",
-    "from ml_dash import AuthenticationError",
+    "from ml_dash import AuthenticationError, userinfo",
     "from ml_dash.auto_start import dxp",
     "from ml_dash.remote_auto_start import rdxp",
     "from ml_dash.exceptions import ConfigurationError, ExperimentError, MlDashError, StorageError",
@@ -28,7 +28,7 @@ IMPORTS = [
     "from ml_dash.run import RUN, find_project_root, PROJECT_ROOT_FILES, DEFAULT_API_URL",
     "from ml_dash.track import TrackBuilder, TrackSlice, TracksManager",
 ]
-NOT_HERE = ["RemoteClient", "LocalStorage", "userinfo"]
+NOT_HERE = ["RemoteClient", "LocalStorage"]
 
 
 def test_every_import_of_upstream_that_records_or_reads_works() -> None:
