@@ -35,7 +35,8 @@ class Summary:
     """An experiment at a glance.
 
     `seq` is the number of its last event, `sessions` how often it was opened, `started` when it was opened last,
-    `created` and `updated` when its first and its last event were recorded; times are UTC.  `damage` is what does not
+    `created` and `updated` when its first and its last event were recorded; times are UTC.  `forked_from` is
+    `prefix@seq` of what it was forked from.  `damage` is what does not
     replay.  Where nothing can be read `error` says why, and `status` is None.
     """
 
@@ -51,6 +52,7 @@ class Summary:
     updated: datetime | None = None
     damage: tuple[Damage, ...] = ()
     error: str | None = None
+    forked_from: str | None = None
 
 
 def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -> Path:
@@ -200,7 +202,7 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         folder = JournalFolder(root.joinpath(*parts))
         commit_open(folder)
         replay = Replay(folder)
-        state = replay.refresh()
+        state = replay.glance()
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
     damage = tuple(replay.damage)
@@ -208,6 +210,7 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         worst = damage[0]
         reason = f"nothing of its journal replays: expected {worst.expected}, found {worst.found}"
         return Summary(text, None, damage=damage, error=reason)
+    sessions = [session for session in state.sessions.values() if not session.is_inherited]
     return Summary(
         prefix.text,
         state.status,
@@ -215,11 +218,12 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         state.tags,
         state.bindrs,
         state.seq,
-        len(state.sessions),
+        len(sessions),
         _moment(state.created_us),
-        _moment(max((session.started_us for session in state.sessions.values()), default=None)),
+        _moment(max((session.started_us for session in sessions), default=None)),
         _moment(state.time_us),
         damage,
+        forked_from=None if state.fork is None else f"{state.fork.prefix}@{state.fork.seq}",
     )
 
 

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from ..facts.columns import Column
-from ..state.attempts import STEP_FIELDS, Lifetime, Stretch, any_comes_after, latest_rows, step_of
+from ..state.attempts import STEP_FIELDS, AttemptKey, Lifetime, Stretch, any_comes_after, latest_rows, step_of
 from ..state.nouns import FieldState
 from ..state.series import Field
 from .typed_columns import TypedColumn
@@ -97,6 +97,13 @@ class Columns:
                 stretches.append(Stretch(session, len(rows), present, rewinds))
             start += count
         return stretches
+
+    def counts(self, lifetimes: Iterable[Lifetime]) -> dict[AttemptKey, int]:
+        """How many rows are of which attempt."""
+        counts: dict[AttemptKey, int] = {}
+        for stretch in self.stretches(lifetimes):
+            counts[stretch.attempt] = counts.get(stretch.attempt, 0) + stretch.count
+        return counts
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """For each field `count last min max mean`, and `min_step max_step`: the steps of its best points, whichever

@@ -26,9 +26,9 @@ from ..facts.columns import Column
 from ..facts.events import LOG_WRITTEN, METRIC_LOGGED, TRACK_APPENDED, VALUE_CORRECTED, Event
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
-from ..state import Correction, State, blocks_before
-from ..state.attempts import Lifetime
+from ..state import Correction, blocks_before
 from ..state.corrections import Corrections, corrections_in
+from ..state.supersessions import is_any_superseded, lifetimes_of
 from .lineage import Lineage, blocks_of, forked_from
 from .point_columns import Columns
 from .replay import Replay
@@ -217,15 +217,8 @@ def metric_columns(
     if attempts == "all":
         return columns
     replay = source if isinstance(source, Replay) else Replay(source, at)
-    return columns.latest(lifetimes_of(replay.refresh()))
-
-
-def lifetimes_of(state: State) -> list[Lifetime]:
-    """When each session began, was rewound, and ended."""
-    return [
-        Lifetime(each.id, each.started_seq, each.ended_seq, tuple((one.seq, one.steps) for one in each.rewinds))
-        for each in state.sessions.values()
-    ]
+    state = replay.refresh()
+    return columns.latest(lifetimes_of(state)) if is_any_superseded(state, name) else columns
 
 
 def check_attempts(attempts: str) -> None:

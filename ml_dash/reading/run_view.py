@@ -18,7 +18,10 @@ from ..journal.folder import JournalFolder
 from ..prefix import Prefix
 from ..recording.file_records import as_dict
 from ..state import FileState, FrozenDict, Session, State, Status
+from ..state.nouns import Fork
 from ..state.standing import standing_files
+from ..state.supersessions import Attempt, Supersession, attempts_in, supersessions_in
+from .lineage import Lineage
 from .stream_views import LogView, MetricView, TrackView
 
 
@@ -40,13 +43,14 @@ class Run:
     `damage` is what of its journal does not replay, `state` all that the journal's events say, as frozen dataclasses.
     """
 
-    __slots__ = ("_damage", "_folder", "_prefix", "_state")
+    __slots__ = ("_damage", "_folder", "_inherited_damage", "_prefix", "_state")
 
     def __init__(self, prefix: Prefix, folder: JournalFolder, state: State, damage: Sequence[Damage]) -> None:
         self._prefix = prefix
         self._folder = folder
         self._state = state
         self._damage = tuple(damage)
+        self._inherited_damage: tuple[Damage, ...] | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.prefix!r} {self.status} at event {self.seq}>"
@@ -78,7 +82,16 @@ class Run:
 
     @property
     def damage(self) -> tuple[Damage, ...]:
-        return self._damage
+        """What does not replay; of a fork also what it should have from its parent, which is looked for when this is
+        first asked for."""
+        if self._inherited_damage is None:
+            self._inherited_damage = tuple(Lineage(self._folder).damage()) if self._state.fork is not None else ()
+        return self._damage + self._inherited_damage
+
+    @property
+    def fork(self) -> Fork | None:
+        """Where it comes from if it is a fork: `prefix seq journal hash`."""
+        return self._state.fork
 
     @property
     def status(self) -> Status:
@@ -120,6 +133,16 @@ class Run:
     def sessions(self) -> tuple[Session, ...]:
         """Each open…close of a process, oldest first."""
         return tuple(self._state.sessions.values())
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Each session, and each part of one from a rewind on, with the name that `supersessions` has for it."""
+        return tuple(attempts_in(self._state))
+
+    @property
+    def supersessions(self) -> tuple[Supersession, ...]:
+        """Which attempt superseded which steps of which other one, and in which metrics."""
+        return tuple(supersessions_in(self._state))
 
     @property
     def files(self) -> tuple[FileView, ...]:

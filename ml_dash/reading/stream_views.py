@@ -6,15 +6,16 @@ Each view shows what there was at the event that the run was loaded at, whatever
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from ..facts.copies import own_copy
 from ..journal.folder import JournalFolder
 from ..state import MetricState, State, TrackState
-from ..state.attempts import any_comes_after
+from ..state.supersessions import attempts_in, is_any_superseded, lifetimes_of, reaches_of, supersessions_in
 from .column_exports import library, to_arrow, to_numpy, to_pandas, to_polars
 from .point_columns import Columns
-from .points import LogEntry, check_attempts, lifetimes_of, log_entries, log_rows, metric_columns, track_rows
+from .points import LogEntry, check_attempts, log_entries, log_rows, metric_columns, track_rows
 from .typed_columns import TypedColumn
 
 if TYPE_CHECKING:
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+
+
+@dataclass(frozen=True, slots=True)
+class MetricAttempt:
+    """One attempt in one metric: `count` points, of which `latest` count; the others a later attempt has superseded.
+
+    `steps` has the lowest and the highest step, by the field that holds it; `superseded_by` are the names of the
+    attempts that superseded some.
+    """
+
+    name: str
+    session: str
+    rewound: Mapping[str, int | float]
+    count: int
+    latest: int
+    steps: Mapping[str, tuple[int | float, int | float]]
+    superseded_by: tuple[str, ...]
 
 
 class MetricView:
@@ -43,7 +61,7 @@ class MetricView:
 
     def __len__(self) -> int:
         # What a fork has from its parent may be gone there.
-        if self.count and (self._state.fork is not None or any_comes_after(lifetimes_of(self._state))):
+        if self.count and (self._state.fork is not None or is_any_superseded(self._state, self._name)):
             return len(self._points("latest"))
         return self.count
 
@@ -75,6 +93,28 @@ class MetricView:
     @property
     def metadata(self) -> dict[str, Any] | None:
         return own_copy(self.state.metadata)
+
+    @property
+    def attempts(self) -> tuple[MetricAttempt, ...]:
+        """What each attempt has logged here and how much of it counts, in the order in which they began.  Reads the
+        points of the metric."""
+        lifetimes, points = lifetimes_of(self._state), self._points("all")
+        counts, kept = points.counts(lifetimes), points.latest(lifetimes).counts(lifetimes)
+        reaches = reaches_of(self._state, self._name)
+        superseded = [each for each in supersessions_in(self._state) if self._name in each.metrics]
+        return tuple(
+            MetricAttempt(
+                each.name,
+                each.session,
+                each.rewound,
+                counts[each.key],
+                kept.get(each.key, 0),
+                reaches[each.key].steps if each.key in reaches else {},
+                tuple(dict.fromkeys(found.by for found in superseded if found.of == each.name)),
+            )
+            for each in attempts_in(self._state)
+            if each.key in counts
+        )
 
     def columns(self, attempts: str = "latest") -> dict[str, list[Any]]:
         """A list for each field, equally long, in the order of recording; None where a point lacks the field."""
@@ -110,7 +150,9 @@ class MetricView:
     def _points(self, attempts: str) -> Columns:
         check_attempts(attempts)
         points = metric_columns(self._folder, self._name, "all", self._state.seq, corrections=self._state.corrections)
-        return points.latest(lifetimes_of(self._state)) if attempts == "latest" else points
+        if attempts == "all" or not is_any_superseded(self._state, self._name):
+            return points
+        return points.latest(lifetimes_of(self._state))
 
 
 class TrackView:
