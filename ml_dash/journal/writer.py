@@ -127,6 +127,10 @@ class Writer:
         return self._appender.position
 
     @property
+    def folder(self) -> JournalFolder:
+        return self._folder
+
+    @property
     def is_forked(self) -> bool:
         """Whether this process is a forked child of the one that opened the journal."""
         return self._parent is not None

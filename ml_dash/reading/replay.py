@@ -32,7 +32,7 @@ from ..journal.reader import JournalReader
 from ..state import EMPTY, Correction, Fold, Redaction, State, blocks_before
 
 KEEP_BYTES_MIN = 256 * 1024
-"""Who has folded more than this keeps the state for the next reader."""
+"""Who has folded more than this keeps the state for the next reader.  What is less, a writer folds as it closes."""
 
 Commit = tuple[CommitLine, list[Block]]
 """A commit and its events; no blocks where this release cannot decode them."""
@@ -51,6 +51,7 @@ class Replay:
         self._base = base
         self.state = base
         self._refreshing = Lock()
+        self._keep_bytes_min = KEEP_BYTES_MIN
         self._undrained: dict[str, list[int]] = {}
         self._pending: list[Commit] = []
         self._pending_for: object = None
@@ -91,6 +92,28 @@ class Replay:
         self._keep()
         self.state = self._with_pending(dead)
         return self.state
+
+    def glance(self) -> State:
+        """The state but for metrics, tracks, log lines and output, which are as they were kept; for who asks only once.
+
+        Where all of it is much work it is the whole state, and kept for the next reader.
+        """
+        self._fold.skips_streams = self._bytes_behind_kept() <= KEEP_BYTES_MIN
+        return self.refresh()
+
+    def keep(self) -> None:
+        """Keeps the state for the next reader if that is little work: where there is more, a reader keeps it."""
+        if self._bytes_behind_kept() <= KEEP_BYTES_MIN:
+            self._keep_bytes_min = 1
+            self.refresh()
+
+    def _bytes_behind_kept(self) -> int:
+        kept, total = self._kept, 0
+        for number in self.folder.segment_numbers():
+            status = self.folder.disk.status(self.folder.segment_path(number))
+            if status is not None and (kept is None or number >= kept.segment):
+                total += status.size - (kept.offset if kept is not None and number == kept.segment else 0)
+        return total
 
     def commits(self, after: int = 0) -> Iterator[Commit]:
         """What `state` was folded from, behind event `after`: whole commits, so the first may begin before that."""
@@ -187,7 +210,13 @@ class Replay:
     def _keep(self) -> None:
         """For the next reader."""
         position = self.position
-        if self._folded_bytes < KEEP_BYTES_MIN or self.at is not None or position is None or self._base is not EMPTY:
+        if (
+            self._folded_bytes < self._keep_bytes_min
+            or self._fold.skips_streams
+            or self.at is not None
+            or position is None
+            or self._base is not EMPTY
+        ):
             return
         damage = self.damage
         if not any(each.kind in (DamageKind.CORRUPT, DamageKind.UNREADABLE) for each in damage):

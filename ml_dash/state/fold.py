@@ -27,6 +27,7 @@ from typing import Any, Protocol
 from ..facts.codec import Block
 from ..facts.columns import Column
 from ..facts.events import (
+    COLUMNAR_TYPES,
     EVENT_REDACTED,
     EXPERIMENT_DESCRIBED,
     EXPERIMENT_FORKED,
@@ -127,6 +128,9 @@ class Fold:
     """Folds what is added, event by event or commit by commit; `state()` gives the state so far at any time.
 
     `corrections`, and the numbers of `redactions`, are those that it will meet, as far as they are known (rule 4).
+
+    What `skips_streams` is set before is folded without its metrics, tracks, log lines and output, as quickly as that
+    goes: all else of the state is as it is.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class Fold:
         self._redactions = redactions
         self._corrections = Corrections(corrections)
         self.is_stale = False
+        self.skips_streams = False
         self._newest: tuple[Block, CommitFacts] | None = None
 
     def state(self) -> State:
@@ -177,7 +182,7 @@ class Fold:
         for block in self._corrections.blocks(blocks, line.first, line.first + count - 1):
             if block.type in _REMARKS:
                 self._add_remark(block, line)
-            else:
+            elif not (self.skips_streams and block.type in COLUMNAR_TYPES):
                 _add_block(draft, block, line)
 
     def add_undecodable(self, line: CommitFacts) -> None:

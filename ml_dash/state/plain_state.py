@@ -65,6 +65,8 @@ _TUPLES: dict[type[Any], dict[str, type[Any] | None]] = {
 }
 _NOUNS: dict[type[Any], dict[str, type[Any]]] = {State: {"fork": Fork}}
 """Members that are another noun, or None."""
+_names_of: dict[type[Any], frozenset[str]] = {}
+"""The members of a noun: asking for them takes longer than making one."""
 
 
 def to_plain_state(state: State) -> dict[str, Any]:
@@ -101,8 +103,10 @@ def _member(value: Any) -> Any:
 
 
 def _build(noun: type[Any], members: Mapping[str, Any]) -> Any:
-    known = {field.name for field in fields(noun)}
-    built = {name: value for name, value in members.items() if name in known}
+    known = _names(noun)
+    built = dict(members)
+    if not built.keys() <= known:
+        built = {name: value for name, value in built.items() if name in known}
     for name, entry in _MAPPINGS.get(noun, {}).items():
         if name in built:
             built[name] = FrozenDict({key: _entry(entry, value) for key, value in built[name]})
@@ -117,6 +121,13 @@ def _build(noun: type[Any], members: Mapping[str, Any]) -> Any:
     if noun is ReachState and "steps" in built:
         built["steps"] = FrozenDict({name: (low, high) for name, (low, high) in built["steps"].items()})
     return noun(**built)
+
+
+def _names(noun: type[Any]) -> frozenset[str]:
+    names = _names_of.get(noun)
+    if names is None:
+        names = _names_of[noun] = frozenset(field.name for field in fields(noun))
+    return names
 
 
 def _entry(noun: type[Any] | None, value: Any) -> Any:
