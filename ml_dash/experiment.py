@@ -6,7 +6,7 @@ The journal and everything heavy is loaded at the first start, components at the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,19 @@ from .opening.arguments import NORMAL, check_keywords, durability_of, take_depre
 from .opening.decorator import ml_dash_experiment
 from .opening.description import Described
 from .opening.lifecycle import ExperimentRun, unwritten, warn
-from .opening.place import DEFAULT_ROOT, OperationMode, Place, find_place
+from .opening.place import DEFAULT_ROOT, OperationMode, find_place
 from .opening.recorder import Recorder, not_started
 from .prefix import Prefix
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .files import Files
     from .journal.folder import JournalFolder
     from .logs import LogBuilder, Logs
     from .metrics import Metrics
+    from .opening.forking import ForkPoint
+    from .opening.shipping import Shipping
     from .params import ParametersBuilder
     from .recording.output_capture import OutputCapture
     from .recording.system_metrics import SystemMetrics
@@ -33,8 +37,6 @@ if TYPE_CHECKING:
     from .tracks import Tracks
 
 __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
-
-_servers_warned_of: set[str] = set()
 
 
 class Experiment(Described):
@@ -48,13 +50,19 @@ class Experiment(Described):
       `{user}/scratch/{now:%Y/%m-%d}/{path_stem}/{job_name}`.
     - `description` (or `readme`), `tags`, `bindrs`, `metadata`: what is given replaces what is stored, None keeps it.
     - `dash_root`: the folder; `.dash`, or ML_DASH_ROOT, unless given.
-    - `dash_url`: the server; True means `RUN.api_url`.
+    - `dash_url`: the server that the journal is shipped to as well; True means `RUN.api_url`.  `dash_root=None` keeps
+      it on this machine only until the server has it.
+    - `ship_timeout_s`: how long the end of a session waits for what has not arrived at the server; 60 seconds, or
+      ML_DASH_SHIP_TIMEOUT, unless given.
     - `durability`: "normal": a disk that refuses stops no training, one warning tells; "strict": the next recording
       call raises.  `console`: whether log lines are printed.
     - `capture_output`: whether every line written to standard output and standard error is recorded too, also by C
       extensions and child processes (`ml_dash/recording/output_capture.py` says what that cannot do).
     - `system_metrics`: True or the seconds between two samples: records how busy processor, memory, disk, network and
       NVIDIA GPUs are, as metrics `system/…` (`ml_dash/recording/system_metrics.py` has the table).
+    - `fork`: `"alice/mnist/a@1500"`: begins as that experiment was behind its event 1500, or as it is without `@…`, in the
+      same `dash_root`.  Neither touches what becomes of the other.  Where this one exists as that fork it is opened
+      again; ExperimentError at the start where it is something else.
     - any field of RUN: `user`, `project`, `entry`, `job_name`, …
 
     Nothing stands on disk before the start.  Raises ConfigurationError (PrefixError for the prefix) for a value that
@@ -79,6 +87,8 @@ class Experiment(Described):
         console: bool = True,
         capture_output: bool = False,
         system_metrics: bool | float = False,
+        ship_timeout_s: float | None = None,
+        fork: str | None = None,
         **run_fields: Any,
     ) -> None:
         super().__init__()
@@ -94,6 +104,12 @@ class Experiment(Described):
                 f"description={description!r:.80} and readme={readme!r:.80} are two words for one thing: give one"
             )
         self._place = find_place(dash_root, dash_url)
+        self._shipping: Shipping | None = None
+        self._ship_timeout_s: float | None = None
+        if self._place.url is not None:
+            from .opening.shipping import ship_timeout_s as checked_timeout_s
+
+            self._ship_timeout_s = checked_timeout_s(ship_timeout_s)
         self._is_strict = durability_of(durability) == "strict"
         self._commit_interval_s = environment_variables.commit_interval_s()
         self._recorder = Recorder(
@@ -109,6 +125,11 @@ class Experiment(Described):
 
             self._sample_interval_s = interval_of(system_metrics)
         self._durable_seq = 0
+        self._fork: ForkPoint | None = None
+        if fork is not None:
+            from .opening.forking import ForkPoint
+
+            self._fork = ForkPoint.parse(fork)
         self.run = ExperimentRun(self, prefix=prefix, **run_fields)
         words = (description, readme, self.run.readme)
         self.description = next((each for each in words if each is not None), None)
@@ -169,6 +190,7 @@ class Experiment(Described):
     def flush(self) -> int:
         """Everything recorded before is on disk when this returns; the last durable sequence number.
 
+        It does not wait for a server: nothing that is on disk is lost on the way there.
         Raises StorageError or LockError where the disk refuses; nothing is lost then.  Does nothing where the
         experiment is not open: what was recorded then is durable already.
         """
@@ -294,7 +316,7 @@ class Experiment(Described):
         from .journal.folder import JournalFolder
 
         prefix = self.run.parsed_prefix()
-        path = self._place.folder_of(prefix)
+        path = self._place.root_for(self.run.api_url).joinpath(*prefix.segments)
         if self._recorder.disabled:
             from .opening.disabled import null_folder
 
@@ -326,18 +348,27 @@ class Experiment(Described):
         from .opening.session import begin
 
         self._place.check()
-        if self._place.url is not None:
-            _say_that_nothing_is_shipped(self._place.server(self.run.api_url), self._place)
-        writer = begin(
-            folder,
-            prefix.text,
-            self._given,
-            entry=str(self.run.entry),
-            is_strict=self._is_strict,
-            commit_interval_s=self._commit_interval_s,
-        )
+        root = self._place.root_for(self.run.api_url)
+        shipping = self._ship_to(prefix, folder, root)
+        base = shipping.greet() if shipping is not None else None
+        with shipping.opening() if shipping is not None else nullcontext():
+            if self._fork is not None:
+                from .opening.forking import begin_as_fork
+
+                begin_as_fork(folder, prefix, root, self._fork)
+            writer = begin(
+                folder,
+                prefix.text,
+                self._given,
+                entry=str(self.run.entry),
+                is_strict=self._is_strict,
+                commit_interval_s=self._commit_interval_s,
+            )
         self._given = {}
-        self._recorder.open(folder, writer)
+        self._recorder.open(folder, writer, base)
+        if shipping is not None:
+            shipping.begin()
+            self._shipping = shipping
         # Imported now: a child that is forked amid an import waits for its lock for ever, and a signal handler that
         # records amid one finds half a module.
         for name in _COMPONENTS:
@@ -352,6 +383,15 @@ class Experiment(Described):
 
             self._sampler = SystemMetrics(self._recorder, self._sample_interval_s)
             self._sampler.start()
+
+    def _ship_to(self, prefix: Prefix, folder: JournalFolder, root: Path) -> Shipping | None:
+        if self._ship_timeout_s is None:
+            return None
+        from .opening.shipping import Shipping
+
+        url = self._place.server(self.run.api_url)
+        removes = self._place.mode is OperationMode.REMOTE
+        return Shipping(url, prefix, folder, root, timeout_s=self._ship_timeout_s, removes=removes)
 
     def _close(self, event_type: str, why: dict[str, Any]) -> None:
         from .opening.session import end
@@ -374,6 +414,9 @@ class Experiment(Described):
                 f"the end of {self.prefix} could not be written: {error}. It waits beside the journal, and is written "
                 "when the experiment is opened next"
             )
+        finally:
+            if self._shipping is not None:
+                self._shipping.end()
 
     # -- as an object --------------------------------------------------------------------------------------------
 
@@ -392,8 +435,10 @@ class Experiment(Described):
         arguments = {
             "dash_root": None if self.mode is OperationMode.REMOTE else str(self._place.root),
             "dash_url": self._place.url,
+            "ship_timeout_s": self._ship_timeout_s,
             "durability": "strict" if self._is_strict else "normal",
             "console": self._recorder.console,
+            "fork": str(self._fork) if self._fork is not None else None,
         }
         return _unpickled, (self.prefix, arguments)
 
@@ -442,13 +487,3 @@ _COMPONENTS: Mapping[str, Callable[[Recorder], Any]] = {
 
 def _unpickled(prefix: str, arguments: dict[str, Any]) -> Experiment:
     return Experiment(prefix, **arguments)
-
-
-def _say_that_nothing_is_shipped(server: str, place: Place) -> None:
-    if server in _servers_warned_of:
-        return
-    _servers_warned_of.add(server)
-    warn(
-        f"this release does not ship to {server}. Everything is recorded on this machine, in {place.root}; read it "
-        f"with `ml_dash.load(prefix, dash_root={str(place.root)!r})`"
-    )

@@ -20,3 +20,7 @@ class Alarm:
         # A closed or broken standard error must not become an exception out of a log call.
         with suppress(OSError, ValueError):
             print(f"[ml-dash] WARNING: {text}", file=sys.stderr, flush=True)
+
+    def hush(self, subject: str) -> None:
+        """Somebody has said it already."""
+        self._sounded.add(subject)

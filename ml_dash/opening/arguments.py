@@ -14,8 +14,8 @@ from .place import Default
 NORMAL = Default("normal")
 DURABILITIES = ("normal", "strict")
 ARGUMENTS = frozenset(
-    "prefix description readme tags bindrs metadata dash_url dash_root durability console capture_output"
-    " system_metrics".split(),
+    "prefix description readme tags bindrs metadata dash_url dash_root ship_timeout_s durability console capture_output"
+    " system_metrics fork".split(),
 )
 
 

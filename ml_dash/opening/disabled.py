@@ -71,6 +71,9 @@ class NullDisk(Disk):
     def list_names(self, path: str) -> list[str]:
         return []
 
+    def list_folders(self, path: str) -> list[str]:
+        return []
+
     def exists(self, path: str) -> bool:
         return False
 
@@ -106,6 +109,15 @@ class NullDisk(Disk):
 
     def rename(self, source: str, target: str) -> None:
         raise _nothing_is_stored(target)
+
+    def remove_folder(self, path: str) -> bool:
+        return False
+
+    def remove_tree(self, path: str) -> None:
+        return
+
+    def create_private(self, path: str) -> int:
+        return self.create(path)
 
     def open_append(self, path: str) -> int:
         raise FileNotFoundError(path)

@@ -9,6 +9,7 @@
     ML_DASH_CONSOLE           on or off: whether log lines are printed too
     ML_DASH_DURABILITY        normal or strict, where the code says nothing
     ML_DASH_FLUSH_INTERVAL    seconds between commits, 0.01 to 1; more counts as 1, because promise P2 names one second
+    ML_DASH_SHIP_TIMEOUT      seconds that the end of an experiment waits until all has arrived at the server; 60
     ML_DASH_MODE              disabled: record nothing, accept everything
 
 An empty variable counts as none.  `ML_DASH_BUFFER_ENABLED` and the batch sizes of the package we replace have no
@@ -64,6 +65,23 @@ def commit_interval_s() -> float | None:
             f"{COMMIT_INTERVAL_S_MIN} to {COMMIT_INTERVAL_S_MAX:g}. Correct it or unset it"
         )
     return min(seconds, COMMIT_INTERVAL_S_MAX)
+
+
+def ship_timeout_s(default: float) -> float:
+    """Seconds to wait at the end for what has not arrived at the server; 0 waits for nothing."""
+    given = text("ML_DASH_SHIP_TIMEOUT")
+    if given is None:
+        return default
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise ConfigurationError(
+            f"environment variable ML_DASH_SHIP_TIMEOUT={given!r} is no time to wait: expected seconds, 0 or more. "
+            "Correct it or unset it"
+        )
+    return seconds
 
 
 def _one_of(name: str, meanings: Mapping[str, _T], default: _T) -> _T:

@@ -39,6 +39,8 @@ _ENDS = {RUN_COMPLETED: "COMPLETED", RUN_FAILED: "FAILED", RUN_CANCELLED: "CANCE
 _open_runs: set[ExperimentRun] = set()
 unwritten: list[Writer] = []
 """Writers whose end the disk has refused.  What waits in their memory is tried again until the process ends."""
+last_things: list[Callable[[], None]] = []
+"""Called when the process ends, after every open run has been closed; none of them raises."""
 
 
 class ExperimentRun(RUN):
@@ -253,11 +255,14 @@ def _close_open_runs() -> None:
             writer.close()
         except MlDashError as problem:
             warn(f"some of what was recorded last could not be written: {problem}")
+    for thing in last_things:
+        thing()
 
 
 def _in_forked_child() -> None:
     """Rule 5.  A lock that a thread of the parent held at the fork would never be released here."""
     unwritten.clear()
+    last_things.clear()
     for run in _open_runs:
         run._changing = threading.RLock()
 

@@ -9,7 +9,6 @@ from enum import Enum
 from pathlib import Path
 
 from ..errors import ConfigurationError, StorageError
-from ..prefix import Prefix
 from . import environment_variables
 
 _SERVER = re.compile(r"https?://[^/\s]")
@@ -35,14 +34,19 @@ class OperationMode(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`root` is absolute.  In REMOTE mode it is the folder where events wait for the server."""
+    """`root` is absolute.  In REMOTE mode it is the folder where events wait, of each server in a folder of its own."""
 
     root: Path
     url: str | bool | None
     mode: OperationMode
 
-    def folder_of(self, prefix: Prefix) -> Path:
-        return self.root.joinpath(*prefix.segments)
+    def root_for(self, api_url: str) -> Path:
+        """The dash root of an experiment; `api_url` is what `dash_url=True` stands for at this moment."""
+        if self.mode is not OperationMode.REMOTE:
+            return self.root
+        from ..remote.state_folder import folder_of_server
+
+        return folder_of_server(self.root, self.server(api_url))
 
     def server(self, api_url: str) -> str:
         """The address; `api_url` is what `dash_url=True` stands for at this moment."""

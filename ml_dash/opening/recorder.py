@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..journal.folder import JournalFolder
     from ..journal.writer import Writer
     from ..reading.replay import Replay
+    from ..state import State
 
 
 def not_started() -> ExperimentError:
@@ -44,6 +45,7 @@ class Recorder:
         self.open_writer: Writer | None = None
         self._replay: Replay | None = None
         self._replay_process = 0
+        self._base: State | None = None
         self.of_thread = threading.local()
 
     # -- what components use -------------------------------------------------------------------------------------
@@ -79,7 +81,8 @@ class Recorder:
             from ..reading.replay import Replay
 
             # A forked child must not go on with one that a thread of its parent may have been working on.
-            self._replay, self._replay_process = Replay(folder), process
+            self._replay = Replay(folder) if self._base is None else Replay(folder, base=self._base)
+            self._replay_process = process
         return self._replay
 
     def last_timestamp(self) -> float | None:
@@ -95,9 +98,12 @@ class Recorder:
     def is_open(self) -> bool:
         return self.open_writer is not None
 
-    def open(self, folder: JournalFolder, writer: Writer) -> None:
+    def open(self, folder: JournalFolder, writer: Writer, base: State | None = None) -> None:
+        """`base` is what other machines know of the experiment, where this one begins a journal."""
         if folder != self._folder:
-            self._folder, self._replay = folder, None
+            self._folder, self._replay, self._base = folder, None, None
+        if base is not None:
+            self._replay, self._base = None, base
         self.open_writer = writer
 
     def close(self) -> Writer:
@@ -111,4 +117,4 @@ class Recorder:
 
     def forget(self) -> None:
         """The experiment, which is not open, has been given another prefix."""
-        self._folder = self._replay = None
+        self._folder = self._replay = self._base = None

@@ -1,12 +1,12 @@
 """The content of saved files on its way to a server: by its SHA-256, only what the server lacks, in parts.
 
- 1. Content travels behind the commits that name it: a metric must not wait for a checkpoint of some gigabytes.  Until
-    it has arrived whole, whoever asks the server for it is told that it is not there yet; an experiment counts as
-    shipped only when all of it is.
- 2. What has arrived stays: a part is sent once, also across restarts, and content that the server has already, from
-    another experiment of the same owner perhaps, is not sent at all.
- 3. The server computes the hash.  Content that has changed on this machine is refused there, named once, and holds up
-    nothing else.
+1. Content travels behind the commits that name it: a metric must not wait for a checkpoint of some gigabytes.  Until
+   it has arrived whole, whoever asks the server for it is told that it is not there yet; an experiment counts as
+   shipped only when all of it is.
+2. What has arrived stays: a part is sent once, also across restarts, and content that the server has already, from
+   another experiment of the same owner perhaps, is not sent at all.
+3. The server computes the hash.  Content that has changed on this machine is refused there, named once, and holds up
+   nothing else.
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ from ..clock import monotonic_s
 from ..errors import DivergedError, NetworkError, RefusedError
 from ..journal.chain import Position
 from ..journal.folder import JournalFolder
-from ..journal.format import HASH_TAIL_BYTES, stated_hash
 from ..state.nouns import Redaction
 from . import cursor
 from .batches import BatchSize, Next
 from .blobs import FileShipment
 from .cursor import Mark
 from .local_bytes import Batch, LocalBytes
+from .mending import has_line
 from .protocol import BATCH_BYTES, Head
 from .server import Server, Verdict
 from .transport import is_loopback
@@ -135,7 +135,7 @@ class Shipment:
     def _diverged(self, head: Head, *, is_beyond: bool) -> str:
         own, here, url = self._local.newest_end(), self._folder.path, self.server.url
         copy = f"the copy on {url} ends in segment {head.segment:08d} at byte {head.offset}, event {head.next_seq - 1}"
-        if is_beyond and own is not None and self._is_on_server(own):
+        if is_beyond and own is not None and has_line(self.server, self._prefix, own):
             return (
                 f"{here} has lost its end: {copy}, and this one in segment {own.segment:08d} at byte {own.offset}, "
                 f"event {own.next_seq - 1}. A file was cut, or an older copy put in its place. Nothing was changed. "
@@ -148,16 +148,6 @@ class Shipment:
             f"shipping does not. To keep both, move {self._folder.experiment} to the folder of another prefix and ship "
             f"it as that; `ml-dash pull {self._prefix} --dash-root FOLDER` brings down what the server has"
         )
-
-    def _is_on_server(self, own: Position) -> bool:
-        """Whether the server's copy has the line that this machine's journal ends in, at the same place."""
-        start = max(0, own.offset - HASH_TAIL_BYTES - 1)
-        try:
-            with self.server.segment(self._prefix, own.journal, own.segment, start, own.offset) as chunks:
-                tail = b"".join(chunks)
-        except RefusedError:
-            return False
-        return tail.endswith(b"\n") and stated_hash(tail[:-1]) == own.hash
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -257,8 +247,8 @@ def root_of(folder: JournalFolder) -> str:
 
 
 def declaration(redaction: Redaction) -> dict[str, Any]:
-    """The payload of the `event.redacted` that it comes from."""
-    return {
+    """The `event.redacted` that it comes from."""
+    data = {
         "seq": redaction.redacted,
         "field": redaction.field,
         "reason": redaction.reason,
@@ -270,6 +260,7 @@ def declaration(redaction: Redaction) -> dict[str, Any]:
         "now": redaction.now,
         "patches": dict(redaction.patches),
     }
+    return {"seq": redaction.seq, "time": redaction.time_us, "data": data}
 
 
 # --- compression --------------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ def folder_of_server(state_folder: Path, url: str) -> Path:
 
 
 def opening(root: Path) -> JournalLock:
-    """Rule 1: `with opening(root):` around the beginning of a session."""
+    """Rule 1: `with opening(root):` around the beginning of a session.  Raises OSError."""
+    disk.make_folder(str(root))
     return JournalLock(str(root / _LOCK))
 
 
