@@ -15,10 +15,25 @@ from typing import Any
 import click
 
 EXAMPLES = "a time such as 2026-03-01, 2026-03-01T14:30, 14:30, yesterday or '2 hours ago'"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(
-    r"(an?|\d+(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)(\s+ago)?"
-)
+_UNITS_S = {
+    "second": 1,
+    "sec": 1,
+    "s": 1,
+    "minute": 60,
+    "min": 60,
+    "m": 60,
+    "hour": 3600,
+    "hr": 3600,
+    "h": 3600,
+    "day": 86400,
+    "d": 86400,
+    "week": 604800,
+    "wk": 604800,
+    "w": 604800,
+    "month": 30 * 86400,
+    "year": 365 * 86400,
+}
+_AGO = re.compile(rf"(an?|\d+(?:\.\d+)?)\s*({'|'.join(_UNITS_S)})s?(\s+ago)?")
 _DAY = re.compile(r"(today|yesterday)?\s*(?:at\s+)?(\d{1,2}:\d{2}(?::\d{2})?)?")
 
 
@@ -48,7 +63,7 @@ def _ago(words: str, now: datetime) -> datetime | None:
     if match is None:
         return None
     count = 1.0 if match[1].startswith("a") else float(match[1])
-    return now - timedelta(**{_UNITS[match[2][0]]: count})
+    return now - timedelta(seconds=count * _UNITS_S[match[2]])
 
 
 def _on_a_day(words: str, now: datetime) -> datetime | None:
