@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ..errors import ConfigurationError, StorageError
+from ..errors import ConfigurationError, MlDashError, StorageError
 from ..facts.values import to_plain
 from ..history import experiments, load
 from ..ids import new_id
@@ -84,7 +84,7 @@ def export(
         place = Path(target) if is_single or target == STANDARD_OUTPUT else Path(target, *parse_prefix(each).segments)
         try:
             reports.append(job.run(place, target == STANDARD_OUTPUT))
-        except BrokenPipeError:
+        except (BrokenPipeError, MlDashError):
             raise
         except OSError as error:
             raise StorageError(

@@ -154,7 +154,8 @@ class _Session:
         else:
             blobs = blobs_in(value, plugin)
             if blobs is None:
-                self._tally.leave_out(plugin or value.WhichOneof("value") or "empty value")
+                kind = plugin or value.WhichOneof("value") or "empty value"
+                self._tally.leave_out({"histo": "histogram", "histograms": "histogram"}.get(kind, kind))
             for index, (data, ending) in enumerate(blobs or ()):
                 name = f"{step}.{ending}" if index == 0 else f"{step}-{index}.{ending}"
                 yield from self._rows.other(time_us, self._file(value.tag, name, step, data, time_us))

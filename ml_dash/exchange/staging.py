@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ExperimentError, SourceFileError, StorageError
+from ..errors import ExperimentError, MlDashError, SourceFileError, StorageError
 from ..facts.codec import CodecError, decode_events
 from ..facts.events import METRIC_LOGGED, Event
 from ..ids import new_id
@@ -43,9 +43,12 @@ def alone(folder: JournalFolder) -> Iterator[None]:
             for left in files.glob(f"{_STAGED}*/"):
                 shutil.rmtree(left)
             yield
+    except MlDashError:
+        # Some of them are an OSError as well.
+        raise
     except OSError as error:
         raise StorageError(
-            f"{folder.experiment} cannot be written to: {error}. Nothing was imported; free space or mend that, and "
+            f"the import to {folder.experiment} failed: {error}. Nothing was imported; free space or mend that, and "
             "import again"
         ) from error
 
@@ -117,8 +120,3 @@ def _difference(prefix: str, read: Counter[Series], written: Counter[Series]) ->
         f"{prefix!r} was not imported: of field {wrong[1]!r} of metric {wrong[0]!r} {read[wrong]} values were read and "
         f"{written[wrong]} written. This is a bug of ml_dash; please report it with the source"
     )
-
-
-def staging_folders(folder: JournalFolder) -> list[Path]:
-    """What unfinished imports left behind."""
-    return sorted((folder.experiment / FILES).glob(f"{_STAGED}*/"))

@@ -90,10 +90,10 @@ class EventFile:
         if number is not None and isfinite(number) and abs(number) < 1 << 62:
             at = int(number)
             if at != number:
-                self._tally.note(f"steps of {name!r} that are no integers are cut down to integers")
+                self._tally.note(f"steps of {_called(name)} that are no integers are cut down to integers")
         else:
             at = self._indices[name, ""]
-            self._tally.note(f"points of {name!r} without {', '.join(STEP_FIELDS)} have their number as step")
+            self._tally.note(f"points of {_called(name)} that have none of {', '.join(STEP_FIELDS)} are counted from 0")
         self._indices[name, ""] += 1
         self._tally.keep("points")
         self._tally.keep("scalars", len(values))
@@ -173,6 +173,10 @@ class EventFile:
     def _write(self, values: list[Any], step: int, time_us: int) -> None:
         summary = self._summary.Summary(value=values)
         self._records.write(self._event(wall_time=time_us / 1e6, step=step, summary=summary).SerializeToString())
+
+
+def _called(name: str | None) -> str:
+    return "the unnamed metric" if name is None else repr(name)
 
 
 def _double(value: int | float) -> float:

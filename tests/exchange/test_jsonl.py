@@ -1,0 +1,122 @@
+"""JSON Lines hold everything: what comes back is the experiment that went out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ml_dash
+from ml_dash import ConfigurationError, Experiment, ExperimentError, SourceFileError
+
+from .support import PREFIX, counts, files_below, import_one, lines, state
+
+
+def test_what_was_exported_and_imported_has_equal_state_events_and_contents(recorded: Path, tmp_path: Path) -> None:
+    (report,) = ml_dash.export(PREFIX, to=tmp_path / "out", dash_root=recorded)
+    assert report.left_out == {}
+    imported = import_one(tmp_path / "out", tmp_path / "root", prefix=None)
+    assert (imported.outcome, imported.prefix, imported.left_out) == ("imported", PREFIX, {})
+    assert state(tmp_path / "root") == state(recorded)
+    assert lines(tmp_path / "root") == lines(recorded)
+    assert ml_dash.verify(PREFIX, dash_root=tmp_path / "root").ok
+    experiment = Experiment(PREFIX, dash_root=tmp_path / "root", console=False)
+    with experiment.run:
+        assert json.loads(experiment.files("m/c.json").read_text()) == {"a": 1}
+
+
+def test_an_imported_experiment_goes_on_like_any_other(recorded: Path, tmp_path: Path) -> None:
+    ml_dash.export(PREFIX, to=tmp_path / "out.jsonl", dash_root=recorded)
+    import_one(tmp_path / "out.jsonl", tmp_path / "root")
+    before = counts(tmp_path / "root")["train", "loss"]
+    with Experiment(PREFIX, dash_root=tmp_path / "root", console=False).run as run:
+        run.metrics("train").log(step=25, loss=0.5)
+    assert counts(tmp_path / "root")["train", "loss"] == before + 1
+    assert ml_dash.verify(PREFIX, dash_root=tmp_path / "root").ok
+
+
+def test_an_export_up_to_an_event_is_the_experiment_as_it_was_then(recorded: Path, tmp_path: Path) -> None:
+    ml_dash.export(PREFIX, to=tmp_path / "out.jsonl", dash_root=recorded, at=10)
+    import_one(tmp_path / "out.jsonl", tmp_path / "root")
+    assert lines(tmp_path / "root") == lines(recorded)[:10]
+
+
+def test_every_line_is_what_the_events_command_prints(recorded: Path) -> None:
+    def printed(*command: str) -> list[dict[str, object]]:
+        environment = os.environ | {"ML_DASH_ROOT": str(recorded)}
+        ended = subprocess.run(
+            [sys.executable, "-m", "ml_dash", *command], env=environment, capture_output=True, text=True, check=True
+        )
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+    exported, shown = printed("export", PREFIX), printed("events", PREFIX, "--json")
+    assert len(exported) == len(shown) == len(lines(recorded))
+    for line, event in zip(exported, shown, strict=True):
+        line.pop("tags", None)
+        if event["type"] == "metric.logged":
+            assert line == event
+        assert line.keys() == event.keys()
+
+
+def test_importing_again_changes_nothing_and_says_so(recorded: Path, tmp_path: Path) -> None:
+    ml_dash.export(PREFIX, to=tmp_path / "out", dash_root=recorded)
+    import_one(tmp_path / "out", tmp_path / "root")
+    before = files_below(tmp_path / "root" / PREFIX / "_journal")
+    assert import_one(tmp_path / "out", tmp_path / "root").outcome == "already imported"
+    assert import_one(tmp_path / "out", recorded).outcome == "already imported"
+    assert files_below(tmp_path / "root" / PREFIX / "_journal") == before
+
+
+def test_an_experiment_that_was_recorded_here_is_never_replaced(recorded: Path, tmp_path: Path) -> None:
+    ml_dash.export(PREFIX, to=tmp_path / "out", dash_root=recorded)
+    with Experiment(PREFIX, dash_root=tmp_path / "root", console=False).run as run:
+        run.params.set(mine=1)
+    before = lines(tmp_path / "root")
+    for force in (False, True):
+        with pytest.raises(ExperimentError, match="another prefix"):
+            import_one(tmp_path / "out", tmp_path / "root", force=force)
+    assert lines(tmp_path / "root") == before
+
+
+def test_a_torn_last_line_is_counted_and_the_rest_imported(recorded: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    ml_dash.export(PREFIX, to=out, dash_root=recorded)
+    out.write_bytes(out.read_bytes()[:-10])
+    report = import_one(out, tmp_path / "root")
+    assert report.left_out["torn line at the end"] == 1
+    assert lines(tmp_path / "root") == lines(recorded)[:-1]
+
+
+@pytest.mark.parametrize("wrong", ["a gap", "not JSON in the middle"])
+def test_lines_that_are_no_history_are_refused_and_leave_nothing(recorded: Path, tmp_path: Path, wrong: str) -> None:
+    found = lines(recorded)
+    found[5:6] = [] if wrong == "a gap" else [b"{}\n"]
+    (tmp_path / "out.jsonl").write_bytes(b"".join(found))
+    with pytest.raises(SourceFileError, match="line 6"):
+        import_one(tmp_path / "out.jsonl", tmp_path / "root")
+    assert not (tmp_path / "root" / PREFIX / "_journal").exists()
+
+
+def test_a_content_that_is_missing_in_an_export_is_named(recorded: Path, tmp_path: Path) -> None:
+    ml_dash.export(PREFIX, to=tmp_path / "out", dash_root=recorded)
+    contents = sorted((tmp_path / "out" / "files").iterdir())
+    contents[0].unlink()
+    contents[1].chmod(0o600)
+    contents[1].write_bytes(b"something else")
+    report = import_one(tmp_path / "out", tmp_path / "root")
+    assert report.left_out["content of a saved file"] == 2
+
+
+def test_nothing_is_overwritten_unless_asked(recorded: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    target.write_text("mine")
+    with pytest.raises(ConfigurationError, match="--force"):
+        ml_dash.export(PREFIX, to=target, dash_root=recorded)
+    assert target.read_text() == "mine"
+    ml_dash.export(PREFIX, to=target, dash_root=recorded, force=True)
+    assert len(target.read_bytes().splitlines()) == len(lines(recorded))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl"]
