@@ -18,13 +18,25 @@ from .commands import EXIT_FAILED
 
 def end_damaged(prefix: str, damage: Iterable[Damage]) -> None:
     """Returns where nothing is damaged; else says what is, and ends the command."""
-    found = [each for each in damage if each.kind in (DamageKind.CORRUPT, DamageKind.UNREADABLE) and not each.declared]
+    found = [
+        each
+        for each in damage
+        if each.kind in (DamageKind.CORRUPT, DamageKind.UNREADABLE, DamageKind.ABSENT) and not each.declared
+    ]
     if not found:
         return
     sys.stdout.flush()
     for each in found:
-        lost = f", events {each.first_seq:,} to {each.last_seq:,}" if each.last_seq >= each.first_seq else ""
-        place = f"{each.bytes:,} bytes of segment {each.segment:08d} from byte {each.offset:,}"
-        print(f"ml-dash: {prefix} is damaged: {place}{lost} do not replay: {each.found}", file=sys.stderr)
+        print(f"ml-dash: {prefix} is damaged: {what_is_damaged(each)}", file=sys.stderr)
     print(f"ml-dash: shown is what is intact; `ml-dash verify {prefix}` says what to do", file=sys.stderr)
     raise Exit(EXIT_FAILED)
+
+
+def what_is_damaged(damage: Damage) -> str:
+    """What does not replay, where, and why; for people."""
+    lost = f"events {damage.first_seq:,} to {damage.last_seq:,}" if damage.last_seq >= damage.first_seq else ""
+    if damage.kind is DamageKind.ABSENT:
+        return f"{lost} cannot be had from what it was forked from: expected {damage.expected}, found {damage.found}"
+    of = f" of {damage.prefix}" if damage.prefix is not None else ""
+    place = f"{damage.bytes:,} bytes of segment {damage.segment:08d}{of} from byte {damage.offset:,}"
+    return f"{place}{', ' if lost else ''}{lost} do not replay: {damage.found}"

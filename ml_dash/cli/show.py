@@ -11,11 +11,15 @@ from rich.text import Text
 
 from ..clock import to_datetime
 from ..history import Run, load
+from ..state.supersessions import Supersession
 from .commands import Source, reads_experiments
+from .damage import end_damaged, what_is_damaged
 from .moment import MOMENT
 from .output import Output, styled_status
 from .state_form import json_run
 from .wording import local_time, number, one_line, size
+
+METRICS_NAMED_MAX = 3
 
 
 @click.command("show")
@@ -31,14 +35,20 @@ def command(prefix: str, at: int | datetime | None, source: Source, output: Outp
         run = load(prefix, at=at, **source.arguments)
     if output.as_json:
         output.json(json_run(run))
-        return
+    else:
+        _print(run, output)
+    end_damaged(prefix, run.damage)
+
+
+def _print(run: Run, output: Output) -> None:
     _print_facts(run, output)
     _print_params(run.params, output)
     _print_metrics(run, output)
     _print_tracks_and_files(run, output)
     _print_sessions(run, output)
+    _print_attempts(run, output)
     for damage in run.damage:
-        output.line(Text(f"damage: {damage.bytes:,} bytes of segment {damage.segment:08d} do not replay", style="red"))
+        output.line(Text(f"damage: {what_is_damaged(damage)}", style="red"))
 
 
 def _print_facts(run: Run, output: Output) -> None:
@@ -48,6 +58,7 @@ def _print_facts(run: Run, output: Output) -> None:
         "tags": ", ".join(run.tags),
         "bindrs": ", ".join(run.bindrs),
         "metadata": one_line(run.metadata) if run.metadata else "",
+        "forked from": f"{run.fork.prefix} at event {run.fork.seq:,}" if run.fork is not None else "",
         "created": local_time(run.created),
         "last event": local_time(run.updated),
         "log lines": ", ".join(f"{count:,} {level}" for level, count in run.state.log_counts.items()),
@@ -100,6 +111,8 @@ def _print_sessions(run: Run, output: Output) -> None:
         lasted = f"{(session.ended_us - session.started_us) / 1e6:,.1f} s" if session.ended_us is not None else ""
         error = session.error or {}
         reason = one_line(f"{error.get('type')}: {error.get('message')}", 60) if error else session.reason or ""
+        if session.is_inherited and run.fork is not None:
+            reason = f"{reason} in {run.fork.prefix}".lstrip()
         rows.append(
             (
                 str(session.attempt),
@@ -115,3 +128,36 @@ def _print_sessions(run: Run, output: Output) -> None:
         output.heading("\nsessions")
         columns = ["attempt", "status", "started", "lasted", "writers", "host:pid", "reason"]
         output.table(columns, rows, right=["attempt", "lasted", "writers"])
+
+
+def _print_attempts(run: Run, output: Output) -> None:
+    """Which of the attempts a plot shows, and since when: rewinds, and what was logged again."""
+    superseded: dict[str, list[Supersession]] = {}
+    for each in run.supersessions:
+        superseded.setdefault(each.by, []).append(each)
+    rows = []
+    for attempt in run.attempts:
+        went_back = ", ".join(f"{field} {number(step)}" for field, step in attempt.rewound.items())
+        found = superseded.get(attempt.name, [])
+        for each in found:
+            rows.append((attempt.name, went_back, _steps(each), each.of, _metrics(each)))
+            went_back = ""
+        if went_back:
+            rows.append((attempt.name, went_back, "", "", ""))
+    if rows:
+        output.heading("\nattempts")
+        columns = ["attempt", "rewound to", "supersedes", "of attempt", "in"]
+        output.table(columns, rows, right=["attempt", "of attempt"])
+
+
+def _steps(each: Supersession) -> str:
+    if each.is_rewind:
+        return f"{each.field} above {number(each.first)}, to {number(each.last)}"
+    span = number(each.first) if each.first == each.last else f"{number(each.first)} to {number(each.last)}"
+    return f"{each.field} {span}"
+
+
+def _metrics(each: Supersession) -> str:
+    names = ["(unnamed)" if name is None else name for name in each.metrics]
+    more = len(names) - METRICS_NAMED_MAX
+    return ", ".join(names[:METRICS_NAMED_MAX]) + (f" and {more:,} more" if more > 0 else "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..clock import to_datetime
 from ..history import Run, Summary
 from ..state import Correction, FieldState, FileState, MetricState, Redaction, Session, TrackState
+from ..state.nouns import Fork
+from ..state.supersessions import Attempt, Supersession
 
 
 def json_run(run: Run) -> dict[str, Any]:
@@ -24,7 +26,9 @@ def json_run(run: Run) -> dict[str, Any]:
         "bindrs": list(run.bindrs),
         "metadata": run.metadata,
         "params": dict(run.params),
+        "fork": json_fork(run.fork) if run.fork is not None else None,
         "sessions": [json_session(session) for session in run.sessions],
+        "attempts": [json_attempt(attempt, run.supersessions) for attempt in run.attempts],
         # JSON has no null among its keys: the unnamed metric stands in a list with the others.
         "metrics": [json_metric(metric) for metric in state.metrics.values()],
         "tracks": [json_track(track) for track in state.tracks.values()],
@@ -51,7 +55,35 @@ def json_summary(summary: Summary) -> dict[str, Any]:
         "tags": list(summary.tags),
         "bindrs": list(summary.bindrs),
         "damage": len(summary.damage),
+        "forkedFrom": summary.forked_from,
         "error": summary.error,
+    }
+
+
+def json_fork(fork: Fork) -> dict[str, Any]:
+    return {"prefix": fork.prefix, "seq": fork.seq, "journal": fork.journal, "hash": fork.hash}
+
+
+def json_attempt(attempt: Attempt, supersessions: Iterable[Supersession]) -> dict[str, Any]:
+    """`supersedes` are the steps of other attempts that do not count any more because of this one."""
+    return {
+        "name": attempt.name,
+        "session": attempt.session,
+        "began_seq": attempt.began_seq,
+        "ended_seq": attempt.ended_seq,
+        "rewound": dict(attempt.rewound),
+        "supersedes": [
+            {
+                "attempt": each.of,
+                "field": each.field,
+                "first": each.first,
+                "last": each.last,
+                "above_first": each.is_rewind,
+                "metrics": list(each.metrics),
+            }
+            for each in supersessions
+            if each.by == attempt.name
+        ],
     }
 
 
@@ -89,6 +121,7 @@ def json_session(session: Session) -> dict[str, Any]:
         "host": session.host,
         "pid": session.pid,
         "rank": session.rank,
+        "inherited": session.is_inherited,
         "writers": list(session.writers),
     }
 

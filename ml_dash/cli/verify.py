@@ -41,11 +41,13 @@ def json_report(report: Report) -> dict[str, object]:
         "ok": report.ok,
         "events": report.events,
         "segments": report.segments,
+        "archived": report.archived,
         "bytes": report.bytes,
         "head": report.head,
         "damage": [
             {
                 "kind": damage.kind,
+                "prefix": damage.prefix,
                 "segment": damage.segment,
                 "offset": damage.offset,
                 "bytes": damage.bytes,
@@ -74,14 +76,17 @@ def json_report(report: Report) -> dict[str, object]:
 
 def _print(prefix: str, report: Report, output: Output) -> None:
     word = Text("ok", style="bold green") if report.ok else Text("DAMAGED", style="bold red")
+    segments = f"{report.segments} segments" + (f" ({report.archived} archived)" if report.archived else "")
     output.line(
-        Text.assemble(
-            f"{prefix}: ", word, f", {report.events:,} events in {report.segments} segments, head {report.head[:12]}"
-        )
+        Text.assemble(f"{prefix}: ", word, f", {report.events:,} events in {segments}, head {report.head[:12]}")
     )
     for damage in report.damage:
         kind = f"{damage.kind.value}, declared" if damage.declared else damage.kind.value
         where = f"segment {damage.segment:08d}, {damage.bytes:,} bytes from byte {damage.offset:,}"
+        if damage.kind is DamageKind.ABSENT:
+            where = f"events {damage.first_seq:,} to {damage.last_seq:,}, which are {damage.prefix}'s"
+        elif damage.prefix is not None:
+            where = f"{damage.prefix}, {where}"
         output.line(f"  {kind}: {where}: expected {damage.expected}, found {damage.found}")
     for each in report.redactions:
         what = f"event {each.redacted:,}" + (f", {each.field}" if each.field is not None else "")
@@ -89,5 +94,7 @@ def _print(prefix: str, report: Report, output: Output) -> None:
         output.line(f"  {done}: {what} by {each.by}, event {each.seq:,}: {each.reason}")
     if any(damage.refuses_writing for damage in report.damage):
         output.line(f"  What is intact stays readable. To write to it again: ml-dash recover {prefix}")
+    elif any(damage.kind is DamageKind.ARCHIVE for damage in report.damage):
+        output.line(f"  No byte of history is lost. To write those files anew: ml-dash archive --undo {prefix}")
     elif any(damage.kind is DamageKind.TORN for damage in report.damage):
         output.line("  What is intact stays readable. Nothing has to be done: whoever writes next heals a torn tail")
