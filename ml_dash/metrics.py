@@ -240,7 +240,15 @@ class MetricBuilder:
 
         All but `last` are about numbers alone: NaN, None, booleans and text are left out.  `min_step` and `max_step`
         are the steps at which the least and the greatest number came first.
+
+        Where the points of other machines are on the server alone, it is of all points, whatever `attempts`, and the two
+        steps are None.
         """
+        replay = self._recorder.replay()
+        if self.name in replay.base.metrics:
+            from .recording.metric_reports import summary_of_state
+
+            return summary_of_state(replay.refresh().metrics[self.name])
         return self._columns(attempts).summary()
 
     def columns(self, attempts: str = "latest") -> dict[str, list[Any]]:

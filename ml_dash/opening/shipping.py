@@ -184,6 +184,11 @@ def _state_on(server: Server, prefix: str) -> State | None:
     except RefusedError as error:
         if error.status == 404:
             return None
+        if error.name == "several-journals":
+            warn(
+                f"{prefix} was recorded on several machines; what it knew before is not shown here, and is on {server.url}"
+            )
+            return None
         raise
     return joined(from_plain_state(plain))
 

@@ -63,6 +63,11 @@ class Replay:
     # -- what it gives -------------------------------------------------------------------------------------------
 
     @property
+    def base(self) -> State:
+        """What the state began with."""
+        return self._base
+
+    @property
     def position(self) -> Position | None:
         """The end of what has been read; None before the first event."""
         return self._reader.position

@@ -57,6 +57,22 @@ def list_all(replay: Replay) -> list[dict[str, Any]]:
     ]
 
 
+def summary_of_state(metric: MetricState) -> dict[str, dict[str, Any]]:
+    """`Columns.summary` as far as the state knows it: of all points, without the steps of the best ones."""
+    return {
+        name: {
+            "count": field.count,
+            "last": own_copy(field.last),
+            "min": field.min,
+            "max": field.max,
+            "mean": field.sum / field.count if field.count else None,
+            "min_step": None,
+            "max_step": None,
+        }
+        for name, field in metric.fields.items()
+    }
+
+
 def _metric_id(name: str | None) -> str:
     return "local-metric" if name is None else f"local-metric-{name}"
 

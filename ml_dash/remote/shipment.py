@@ -247,8 +247,8 @@ def root_of(folder: JournalFolder) -> str:
 
 
 def declaration(redaction: Redaction) -> dict[str, Any]:
-    """The `event.redacted` that it comes from."""
-    data = {
+    """The payload of the `event.redacted` that it comes from."""
+    return {
         "seq": redaction.redacted,
         "field": redaction.field,
         "reason": redaction.reason,
@@ -260,7 +260,6 @@ def declaration(redaction: Redaction) -> dict[str, Any]:
         "now": redaction.now,
         "patches": dict(redaction.patches),
     }
-    return {"seq": redaction.seq, "time": redaction.time_us, "data": data}
 
 
 # --- compression --------------------------------------------------------------------------------------------
