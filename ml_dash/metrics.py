@@ -241,8 +241,8 @@ class MetricBuilder:
         All but `last` are about numbers alone: NaN, None, booleans and text are left out.  `min_step` and `max_step`
         are the steps at which the least and the greatest number came first.
 
-        Where the points of other machines are on the server alone, it is of all points, whatever `attempts`, and the two
-        steps are None.
+        Where the points of other machines are on the server alone, it is of all points, whatever `attempts`, and the
+        two steps are None.
         """
         replay = self._recorder.replay()
         if self.name in replay.base.metrics:

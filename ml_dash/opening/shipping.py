@@ -186,7 +186,7 @@ def _state_on(server: Server, prefix: str) -> State | None:
             return None
         if error.name == "several-journals":
             warn(
-                f"{prefix} was recorded on several machines; what it knew before is not shown here, and is on {server.url}"
+                f"{prefix} was recorded on several machines; what they recorded is on {server.url} and not shown here"
             )
             return None
         raise
