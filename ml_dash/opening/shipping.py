@@ -143,7 +143,10 @@ class Shipping:
         except KeyboardInterrupt:
             warn(f"not waiting any longer. {self._left('interrupted')}")
             return
-        if not finished.is_complete:
+        if finished.is_complete:
+            # It has nothing left to do, and lets go of the lock that whoever removes the journal needs.
+            shipper.join(GREETING_TIMEOUT_S)
+        else:
             warn(self._left(self._why(finished)))
 
     def _why(self, finished: Finished) -> str:

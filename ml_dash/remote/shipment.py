@@ -104,7 +104,10 @@ class Shipment:
         if self._look_for_files:
             self._files.look()
             self._look_for_files = False
-        return self._files.step(self.server) if self._files.waiting else None
+        if not self._files.waiting:
+            return None
+        self._is_saved = False
+        return self._files.step(self.server)
 
     def _problems(self) -> list[str]:
         found = list(self._files.problems)
