@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_dash import Experiment
 from ml_dash.errors import JournalCorruptError
 from ml_dash.facts.events import PARAMS_SET
 from ml_dash.journal import checkpoint
@@ -367,6 +368,44 @@ def test_a_reader_that_folded_much_keeps_the_state(tmp_path: Path, monkeypatch: 
     assert found is not None
     assert repr(found[1]) == repr(state)
     assert found[0].next_seq == state.seq + 1
+
+
+def trained(root: Path, points: int) -> JournalFolder:
+    with Experiment("a/b/c", dash_root=root, console=False).run as experiment:
+        for step in range(points):
+            experiment.metrics("train").log(step=step, loss=step / 7)
+    return JournalFolder(root / "a/b/c")
+
+
+def test_a_session_that_ends_keeps_the_state_of_a_small_journal(tmp_path: Path) -> None:
+    for points in (30, 50):
+        folder = trained(tmp_path, points)
+        kept = load(folder)
+        assert kept is not None
+        found = kept.state()
+        assert found is not None
+        disk = WatchedDisk(is_read_only=True)
+        state = Replay(JournalFolder(folder.experiment, disk)).refresh()
+        assert disk.segment_bytes_read() == 0
+        assert repr(found[1]) == repr(state) == repr(fully_read(folder.experiment))
+    assert state.metrics["train"].count == 80
+
+
+def test_a_session_that_ends_folds_no_large_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module, "KEEP_BYTES_MIN", 500)
+    kept = load(trained(tmp_path, 30))
+    assert kept is not None
+    assert kept.state() is None
+
+
+def test_a_state_that_cannot_be_kept_fails_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr(replay_module, "save_state", refuse)
+    folder = trained(tmp_path, 30)
+    monkeypatch.undo()
+    assert Replay(folder).refresh().status == "COMPLETED"
 
 
 def test_closing_keeps_the_state_that_a_reader_kept(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ class Replay:
         return self.state
 
     def glance(self) -> State:
-        """The state but for metrics, tracks, log lines and output, which are as they were kept; for who asks only once.
+        """The state but for metrics, tracks, log lines and output, which are as they were kept, and for what is unknown
+        among them; for who asks only once.
 
         Where all of it is much work it is the whole state, and kept for the next reader.
         """

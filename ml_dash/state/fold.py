@@ -129,8 +129,8 @@ class Fold:
 
     `corrections`, and the numbers of `redactions`, are those that it will meet, as far as they are known (rule 4).
 
-    What `skips_streams` is set before is folded without its metrics, tracks, log lines and output, as quickly as that
-    goes: all else of the state is as it is.
+    With `skips_streams` what is added is folded without its metrics, tracks, log lines and output: all else of the
+    state but `unknown` is as it is.
     """
 
     def __init__(
