@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .opening.place import OperationMode as OperationMode
     from .params import ParametersBuilder as ParametersBuilder
     from .reading.diff import diff as diff
+    from .recording.archiving import archive as archive
     from .recording.correcting import correct as correct
     from .recording.redacting import redact as redact
     from .remote_auto_start import rdxp as rdxp
@@ -77,6 +78,7 @@ _MODULE_OF = {
     "diff": "reading.diff",
     "export": "exchange.exporting",
     "import_from": "exchange.importing",
+    "archive": "recording.archiving",
     "correct": "recording.correcting",
     "redact": "recording.redacting",
     "Event": "facts.events",

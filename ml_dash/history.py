@@ -50,7 +50,8 @@ class Report:
 
     `ok` says that every byte replays, except what was declared or has healed, and what a living writer may be writing
     at the end; `events` and `segments` are how many there are, `head` the hash that the chain ends in, `damage` every
-    stretch of bytes that does not replay, `bytes` the size of all segments, `redactions` what was taken out on purpose.
+    stretch of bytes that does not replay, `bytes` the size of all segments on disk, `redactions` what was taken out on
+    purpose, `archived` how many segments are compressed.
     """
 
     ok: bool
@@ -60,6 +61,7 @@ class Report:
     damage: tuple[Damage, ...]
     bytes: int
     redactions: tuple[Redacted, ...] = ()
+    archived: int = 0
 
 
 def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: int | datetime | None = None) -> Run:
@@ -164,6 +166,7 @@ def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> R
         (*found.damage, *inherited),
         found.bytes,
         found.redactions,
+        found.archived,
     )
 
 

@@ -23,6 +23,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
+    "archive": ".archive",
     "completion": ".completion",
     "demo": ".demo",
     "diff": ".diff",

@@ -32,6 +32,7 @@ from .format import SEGMENT_BYTES_MAX, Declaration, Previous, encode_header
 from .lock import JournalLock
 from .reader import JournalReader
 from .recovery import Action, Earlier, Tail, Version, decide
+from .segment_file import is_archived
 
 
 class Appender:
@@ -135,7 +136,12 @@ class Appender:
         """Syncs the segment that `position` is in; False where that failed or where the journal goes on in another."""
         at = self._reader.position
         assert at is not None
-        descriptor = self._newest(at)
+        try:
+            descriptor = self._newest(at)
+        except FileNotFoundError:
+            if is_archived(self._folder, at.segment):
+                return False  # sealed by others, synced before that, and archived since
+            raise
         if at.fence < at.offset:
             try:
                 self._disk.sync_data(descriptor)
@@ -163,7 +169,8 @@ class Appender:
             newer = self._catch_up()
             if newer is not None:
                 raise newer
-            found = [each for each in self._reader.damage if not each.declared]
+            # Of a damaged archive that still gives every byte there is nothing to declare.
+            found = [each for each in self._reader.damage if not each.declared and each.kind is not DamageKind.ARCHIVE]
             if found:
                 self._open_next(self._reader.position, tuple(damage.declaration for damage in found))
             return found
@@ -217,6 +224,9 @@ class Appender:
             return Tail.ABSENT
         if at.offset >= self._segment_bytes_max or at.segment == self._failed_segment or self._is_unsynced(at.segment):
             return Tail.FULL
+        # The segments that were behind an archived one are gone: it takes no further byte all the same.
+        if is_archived(self._folder, at.segment):
+            return Tail.FULL
         return Tail.CLEAN
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -239,10 +249,10 @@ class Appender:
         if at is None or not at.journal:
             self._create_segment(None, declared, self._founding if self._reader.next_seq == 1 else ())
             return
-        descriptor = self._newest(at)
-        if not self._is_unsynced(at.segment):
+        # What is archived was synced before.
+        if not self._is_unsynced(at.segment) and not is_archived(self._folder, at.segment):
             try:
-                self._disk.sync_file(descriptor)
+                self._disk.sync_file(self._newest(at))
             except OSError:
                 self._mark_unsynced(at.segment)
         if not self._is_unsynced(at.segment):

@@ -180,6 +180,21 @@ def save_positions(folder: JournalFolder, trust: Trust, end: Position, damage: I
         return False
 
 
+def save_rewritten(folder: JournalFolder, ends: Mapping[int, Position]) -> bool:
+    """Vouches for sealed segments that were verified up to there and stand in other files now; whether that could be
+    written."""
+    vouched = {
+        segment: Vouched(status, end)
+        for segment, end in ends.items()
+        if (status := file_status(folder, segment)) is not None
+    }
+    journal = next((end.journal for end in ends.values()), None)
+    try:
+        return journal is not None and _save(folder, journal, vouched, None)
+    except OSError:
+        return False
+
+
 def save_state(folder: JournalFolder, trust: Trust, end: Position, damage: Iterable[Damage], state: State) -> bool:
     """Keeps the state after the events before `end`, as a reader found them; whether that could be written."""
     from ..state import to_plain_state

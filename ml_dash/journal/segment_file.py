@@ -83,6 +83,10 @@ class SegmentFile:
         """What was met that is not as it was written: offset and length in the segment, and what it is."""
         return []
 
+    def has_lost_behind(self, offset: int) -> bool:
+        """Whether anything behind a byte cannot be had any more."""
+        return False
+
     def is_at(self, path: str) -> bool:
         """Whether this file is the one that stands under that path."""
         return self._disk.same_file(self._descriptor, path)
@@ -133,6 +137,12 @@ class ArchivedSegment(SegmentFile):
     def file_bytes(self) -> int:
         """How many bytes its file has."""
         return self._disk.size_of(self._descriptor)
+
+    def has_lost_behind(self, offset: int) -> bool:
+        behind = [index for index, frame in enumerate(self.frames) if frame.start + frame.size > offset]
+        for index in behind:
+            self._content(index)
+        return not self.damaged.isdisjoint(behind)
 
     def troubles(self) -> list[tuple[int, int, str]]:
         found = [] if self.is_whole else [(0, self.size, "a seek table that is not valid")]

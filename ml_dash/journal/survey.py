@@ -21,7 +21,7 @@ from .segment_file import file_status, is_archived, open_segment
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """Event `seq` says that values of event `redacted` were taken out, by whom (`user@host`) and why.
+    """Event `seq` says that values of event `redacted`, in `segment`, were taken out, by whom (`user@host`) and why.
 
     `is_done` is False where the bytes were not replaced: whoever declared it was killed before.
     """
@@ -32,6 +32,7 @@ class Redacted:
     reason: str | None
     by: str | None
     time_us: int
+    segment: int
     is_done: bool
 
 
@@ -124,7 +125,16 @@ def survey(folder: JournalFolder) -> Survey:
 
 def _redacted(folder: JournalFolder, redactions: list[Redaction]) -> tuple[Redacted, ...]:
     return tuple(
-        Redacted(each.seq, each.redacted, each.field, each.reason, each.by, each.time_us, _is_done(folder, each))
+        Redacted(
+            each.seq,
+            each.redacted,
+            each.field,
+            each.reason,
+            each.by,
+            each.time_us,
+            each.segment,
+            _is_done(folder, each),
+        )
         for each in redactions
     )
 

@@ -29,12 +29,14 @@ from ..facts.events import EVENT_REDACTED, Event
 from ..history import Root
 from ..ids import new_id
 from ..journal.appender import Appender
+from ..journal.archive import make_plain, rewriting
 from ..journal.checkpoint import Trust
 from ..journal.damage import Damage
 from ..journal.drain import drain, is_alive
 from ..journal.folder import JournalFolder
 from ..journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash, patched, stated_hash
 from ..journal.reader import JournalReader
+from ..journal.segment_file import open_segment
 from ..journal.writer import refuse_if_held
 from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
@@ -92,7 +94,8 @@ def redact(
     trust = Trust(folder)
     appender = Appender(folder, new_id(), trusted=trust, on_sealed=trust.sealed)
     try:
-        return _redact(folder, appender, event, field, reason)
+        with rewriting(folder):
+            return _redact(folder, appender, event, field, reason)
     except OSError as error:
         raise StorageError(
             f"{folder.path} cannot be written to: {error}. The value may still be there; redact it again as a user who "
@@ -164,8 +167,9 @@ def _declare(
 
 
 def _carry_out(folder: JournalFolder, found: Found, patches: dict[str, str]) -> None:
-    """Order 2."""
+    """Order 2.  A segment that was archived is plain from here on."""
     line = found.line
+    make_plain(folder, line.segment)
     with_patches = patched(found.text, patches)
     folder.disk.overwrite(folder.segment_path(line.segment), line.offset, with_patches)
 
@@ -179,6 +183,8 @@ def _clean_up(folder: JournalFolder, damage: list[Damage], literals: set[bytes])
     for each in damage:
         path = folder.segment_path(each.segment)
         data = _bytes_of(folder, each.segment, each.offset, each.bytes)
+        if any(literal in data for literal in literals):
+            make_plain(folder, each.segment)
         for literal in literals:
             at = data.find(literal)
             while at >= 0:
@@ -217,11 +223,8 @@ def _hash_before(folder: JournalFolder, line: CommitLine) -> str | None:
 
 
 def _bytes_of(folder: JournalFolder, segment: int, offset: int, count: int) -> bytes:
-    descriptor = folder.disk.open_read(folder.segment_path(segment))
-    try:
-        return folder.disk.read_at(descriptor, offset, count)
-    finally:
-        folder.disk.close(descriptor)
+    with open_segment(folder, segment) as file:
+        return file.read_at(offset, count)
 
 
 def _patches(found: Found, event: Event, field: str | None) -> tuple[dict[str, str], set[bytes]]:
