@@ -49,7 +49,7 @@ SEEDED = {
     ),
     "seal without a sync": (
         "appender.py",
-        "                self._disk.sync_file(descriptor)\n            except",
+        "                self._disk.sync_file(self._newest(at))\n            except",
         "                pass\n            except",
     ),
     "give a segment its name before it is synced": (
