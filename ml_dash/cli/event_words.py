@@ -22,7 +22,7 @@ from ..facts.events import (
     Event,
 )
 from ..state.parameters import Parameters
-from .wording import number, one_line, size, to_json
+from .wording import error_words, number, one_line, size, to_json
 
 VALUE_LENGTH_MAX = 60
 ABSENT = object()
@@ -88,7 +88,7 @@ class Narrator:
 
     def _failed(self, event: Event) -> str:
         error = event.data.get("error")
-        why = f"{error.get('type')}: {error.get('message')}" if error else event.data.get("reason") or ""
+        why = error_words(error) if error else event.data.get("reason") or ""
         return f"{self._session(event)} FAILED: {one_line(why, 2 * VALUE_LENGTH_MAX)}"
 
     def _joined(self, event: Event) -> str:

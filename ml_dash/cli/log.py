@@ -28,6 +28,7 @@ from .wording import local_time, one_line
 TOLD_MAX = 12
 NAMES_MAX = 6
 AUTHORS_MAX = 3
+WIDE = 120
 WORDS = {
     METRIC_LOGGED: ("point", "points"),
     TRACK_APPENDED: ("entry", "entries"),
@@ -121,8 +122,12 @@ def _lines(entry: Entry, width: int) -> Iterator[Text]:
 
 
 def _one_line(entry: Entry, width: int) -> Text:
-    moment = local_time(to_datetime(entry.until_us))
-    line = Text.assemble((_numbers(entry), "yellow"), (f"  {moment}  ", "dim"), f"{_authors(entry, 1)}  ")
+    """On a narrow screen, of who it was only the name: what happened is worth more."""
+    is_narrow = width < WIDE
+    moment = f"{to_datetime(entry.until_us).astimezone():{'%m-%d %H:%M' if is_narrow else '%Y-%m-%d %H:%M:%S'}}"
+    who = _authors(entry, 1)
+    line = Text.assemble((_numbers(entry), "yellow"), (f"  {moment}  ", "dim"))
+    line.append(f"{who.partition(' ')[0] if is_narrow else who}  ")
     return line.append(one_line(_summary(entry), max(20, width - len(line))), style="cyan" if entry.told else "dim")
 
 

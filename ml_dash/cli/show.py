@@ -17,7 +17,7 @@ from .damage import end_damaged, what_is_damaged
 from .moment import MOMENT
 from .output import Output, styled_status
 from .state_form import json_run
-from .wording import local_time, number, one_line, size
+from .wording import error_words, local_time, number, one_line, size
 
 METRICS_NAMED_MAX = 3
 
@@ -110,7 +110,7 @@ def _print_sessions(run: Run, output: Output) -> None:
     for session in run.sessions:
         lasted = f"{(session.ended_us - session.started_us) / 1e6:,.1f} s" if session.ended_us is not None else ""
         error = session.error or {}
-        reason = one_line(f"{error.get('type')}: {error.get('message')}", 60) if error else session.reason or ""
+        reason = one_line(error_words(error), 60) if error else session.reason or ""
         if session.is_inherited and run.fork is not None:
             reason = f"{reason} in {run.fork.prefix}".lstrip()
         rows.append(

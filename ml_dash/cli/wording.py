@@ -60,6 +60,11 @@ def one_line(value: Any, length_max: int | None = None) -> str:
     return text
 
 
+def error_words(error: Mapping[str, Any]) -> str:
+    """`ValueError: loss is nan`, or what there is of it."""
+    return ": ".join(str(error[part]) for part in ("type", "message") if error.get(part))
+
+
 def local_time(moment: datetime | None) -> str:
     """In the reader's time zone, to the second."""
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable
+from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from ml_dash import Experiment
+from ml_dash import Experiment, correct
+from ml_dash.cli.commands import group
 
 COMMAND = [sys.executable, "-m", "ml_dash"]
 Piped = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -41,6 +46,68 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cancelled.run.start()
     cancelled.run.cancel()
     return root
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dash root with two runs to compare, and one that failed, was resumed, and was corrected."""
+    root = tmp_path_factory.mktemp("trained")
+    for name, lr, tags in (("slow", 0.01, ["small"]), ("fast", 0.1, ["small", "best"])):
+        with Experiment(
+            f"alice/mnist/{name}", dash_root=root, tags=tags, metadata={"seed": lr}, console=False
+        ).run as run:
+            run.params.set(lr=lr, model={"depth": 50})
+            for step in range(40):
+                run.metrics("train").log(step=step, loss=2 - lr * step / 4, accuracy=lr * step / 4)
+            run.flush()
+            run.params.set(lr=lr / 10)
+            run.tracks("arm").append(x=1.0)
+            run.files("models").save_text(name, to="best.txt")
+            run.files().save_text("the same", to="notes.txt")
+            run.log("lowered the learning rate", level="warn")
+    broken = Experiment("alice/nlp/resumed", dash_root=root, console=False)
+    broken.run.start()
+    broken.params.set(lr=10, optimizer="adam")
+    broken.metrics("train").log(step=0, loss=float("nan"))
+    broken.run.fail("loss is nan")
+    with Experiment("alice/nlp/resumed", dash_root=root, console=False).run as run:
+        run.params.set(lr=0.5, optimizer={"name": "sgd"})
+        for step in range(10):
+            run.metrics("train").log(step=step, loss=1.5)
+    correct("alice/nlp/resumed", 3, {"loss": 9.0}, reason="overflow", dash_root=root)
+    return root
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed, and how it ended."""
+
+    text: str
+    code: int
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [line.split("\t") for line in self.text.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+Asked = Callable[..., Answer]
+
+
+@pytest.fixture
+def asked(trained: Path) -> Asked:
+    """Runs `ml-dash` on `trained` in this process, as in a pipe; raises what ends it with a message."""
+
+    def run(*arguments: str, root: Path = trained) -> Answer:
+        ended = CliRunner().invoke(
+            group, list(arguments), env={"ML_DASH_ROOT": str(root)}, catch_exceptions=False, standalone_mode=False
+        )
+        return Answer(ended.stdout, ended.exit_code or ended.return_value or 0)
+
+    return run
 
 
 @pytest.fixture
@@ -85,4 +152,4 @@ def on_a_terminal(arguments: list[str], root: Path, columns: int) -> list[str]:
         assert process.wait(SEEN_S_MAX) == 0, seen
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
-    return [line.rstrip("\r") for line in text.split("\n")]
+    return text.replace("\r", "").split("\n")

@@ -153,8 +153,9 @@ def test_verify_says_of_a_torn_tail_that_the_next_writer_heals_it(piped: Piped, 
 
 
 def test_what_is_intact_of_a_damaged_journal_is_still_shown(piped: Piped, damaged: Path) -> None:
-    state = json.loads(piped("show", BASELINE, "--json", root=damaged).stdout)
-    assert state["damage"] == 1
+    ended = piped("show", BASELINE, "--json", root=damaged, code=1)
+    assert json.loads(ended.stdout)["damage"] == 1
+    assert f"{BASELINE} is damaged" in ended.stderr
 
 
 def test_recover_declares_and_leaves_every_byte_where_it_was(piped: Piped, damaged: Path) -> None:
