@@ -19,6 +19,7 @@ from .wording import one_line
 
 STATUSES = ("RUNNING", "COMPLETED", "FAILED", "CANCELLED")
 COLUMNS = ("prefix", "status", "events", "updated", "tags", "description")
+DEFAULT_SORT = "started"
 PROJECT_OPTIONS = ("-p", "--pref", "--prefix", "--proj", "--project")
 
 Row = tuple[Summary, State | None]
@@ -34,7 +35,7 @@ Row = tuple[Summary, State | None]
     "--sort",
     type=COLUMN,
     metavar="COLUMN",
-    default="started",
+    default=DEFAULT_SORT,
     show_default=True,
     help="By this column: times newest first, anything else ascending, those without it last.",
 )
@@ -94,7 +95,7 @@ def _columns(columns: str | None, key: Column) -> list[Column]:
     """Those that are shown: what it is sorted by is one of them."""
     names = list(COLUMNS) if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     # The last column is cut where a line is too long, and left out first: not the one that was asked for.
-    if key.text not in names and (columns is not None or key.text != "started"):
+    if key.text not in (*names, DEFAULT_SORT):
         names.insert(min(2, len(names)), key.text)
     return [parse_column(name) for name in names]
 
