@@ -162,7 +162,7 @@ def presented_token(request: Request) -> str | None:
     found = _BEARER.fullmatch(headers[0].strip())
     if len(headers) == 1 and found is not None:
         return found[1]
-    if len(headers) == 1 and headers[0].split(" ", 1)[0].lower() != "bearer":
+    if len(headers) == 1 and (headers[0].split() or [""])[0].lower() != "bearer":
         detail = f"The header Authorization names a scheme that is not taken here. {HOW}"
         raise Problem(401, "not-authenticated", detail, {"WWW-Authenticate": REALM})
     detail = f"The header Authorization is malformed. {HOW}"

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import httpx
@@ -50,12 +51,18 @@ class Served:
 @contextmanager
 def serve(store: Path | str, *arguments: str, port: int = 0) -> Iterator[Served]:
     """`ml-dash serve` on a free port of loopback, ended by Ctrl-C behind the block unless it was ended in it."""
+    with TemporaryDirectory() as cache, _started(store, arguments, port, cache) as served:
+        yield served
+
+
+@contextmanager
+def _started(store: Path | str, arguments: tuple[str, ...], port: int, cache: str) -> Iterator[Served]:
     process = subprocess.Popen(
         [*COMMAND, "serve", "--store", str(store), "--port", str(port), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"XDG_CACHE_HOME": cache},
     )
     assert process.stdout is not None
     lines = ""
