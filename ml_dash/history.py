@@ -3,7 +3,9 @@
 No open run is needed.  Reading never waits for a writer.  It shows what is intact whatever else is damaged (promise
 P4), and no event before the whole commit that it stands in.
 
-Where these look: `dash_root` if it is given, else the environment variable `ML_DASH_ROOT`, else `.dash`.
+Where these look: on the server that `dash_url` names, else in `dash_root` if that is given, else the environment
+variable `ML_DASH_ROOT`, else `.dash`.  A server is asked with the token that this machine keeps for it; NetworkError
+and AuthenticationError say what it does not answer.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from .reading.listing import Summary, folder_of, list_experiments, root_of
 from .reading.points import commits_of, iso_time
 from .reading.replay import Replay
 from .reading.run_view import Run
+from .reading.sources import REFRESH_INTERVAL_S, check_local, refreshed
 from .state import UNDECODABLE, State
 
 __all__ = ["Event", "Report", "Run", "Summary", "events", "experiments", "load", "recover", "verify"]
@@ -70,7 +73,7 @@ def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: in
     At a time means after the last event that was recorded by then; a datetime without a zone is local time.
 
     Raises PrefixError, NotFoundError where there is no such experiment, ConfigurationError where `at` lies outside its
-    history or a `dash_url` is given, and StorageError where the folder cannot be read.
+    history, and StorageError where the folder cannot be read.
     """
     parsed = parse_prefix(prefix)
     folder = folder_of(parsed, root_of(dash_root, dash_url))
@@ -176,7 +179,8 @@ def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> 
     No byte is changed: a new segment declares which bytes do not replay.  What dead processes had accepted is
     committed.  Raises what `load` raises, and StorageError or LockError where the folder cannot be written to.
     """
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    check_local(dash_url, "recovering")
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
     appender = Appender(folder, new_id())
     try:
         declared = appender.recover()
@@ -205,8 +209,10 @@ def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
     with Follow([folder]) as follow:
         while True:
             if monotonic_s() >= drain_due_s:
+                # What a server has comes first to the cache, where nothing is left behind.
+                interval_s = REFRESH_INTERVAL_S if refreshed(folder) else DRAIN_INTERVAL_S
                 _drain(folder)
-                drain_due_s = monotonic_s() + DRAIN_INTERVAL_S
+                drain_due_s = monotonic_s() + interval_s
             with reading(folder):
                 for line in reader.commits():
                     yield from _events_in(line, after)

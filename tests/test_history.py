@@ -18,7 +18,14 @@ import pytest
 
 import ml_dash
 from ml_dash import history
-from ml_dash.errors import ConfigurationError, JournalCorruptError, NotFoundError, PrefixError, StorageError
+from ml_dash.errors import (
+    ConfigurationError,
+    JournalCorruptError,
+    NetworkError,
+    NotFoundError,
+    PrefixError,
+    StorageError,
+)
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import GENESIS_HASH, chain_hash
@@ -228,10 +235,19 @@ def test_a_dash_root_that_is_none_is_refused(root: Path, reader: Callable[..., A
 
 
 @pytest.mark.parametrize("reader", [partial(each, PREFIX) for each in READERS.values()] + [ml_dash.experiments])
-def test_a_server_is_refused_with_what_can_be_read(root: Path, reader: Callable[..., Any]) -> None:
-    message = message_of(ConfigurationError, lambda: reader(dash_url="https://dash.example"))
-    assert "https://dash.example" in message
-    assert "dash_root" in message
+def test_a_server_that_does_not_answer_is_an_error_that_names_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[..., Any]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    is_written_to = getattr(reader, "func", None) is history.recover
+    expected = ConfigurationError if is_written_to else NetworkError
+    assert "http://127.0.0.1:1" in message_of(expected, lambda: reader(dash_url="http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("reader", [ml_dash.load, ml_dash.events, ml_dash.verify])
+def test_a_folder_and_a_server_are_not_one_place_to_read_from(root: Path, reader: Callable[..., Any]) -> None:
+    message = message_of(ConfigurationError, lambda: reader(PREFIX, dash_root=root, dash_url="http://127.0.0.1:1"))
+    assert "one of the two" in message
 
 
 def test_the_root_is_the_argument_then_the_environment_then_the_folder_here(

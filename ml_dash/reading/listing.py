@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..clock import to_datetime
 from ..errors import ConfigurationError, MlDashError, NotFoundError, StorageError
@@ -24,6 +25,9 @@ from ..opening.place import DEFAULT_ROOT, find_place
 from ..prefix import Prefix, parse_prefix
 from ..state import Status
 from .replay import Replay
+
+if TYPE_CHECKING:
+    from .sources import ServerSource
 
 NEAREST_MAX = 3
 PARTS_MIN = 2
@@ -56,16 +60,16 @@ class Summary:
 
 
 def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -> Path:
-    """The folder to look in, absolute.
+    """The folder to look in, absolute; of a server, the one in the cache that `sources.py` brings things into.
 
-    Raises ConfigurationError for a `dash_url`, NotFoundError where the folder does not exist, StorageError where it is
-    none.
+    Raises ConfigurationError where both are given or the url is none, NotFoundError where the folder does not exist,
+    StorageError where it is none.
     """
-    if dash_url is not None:
-        raise ConfigurationError(
-            f"dash_url={dash_url!r:.200}: experiments on a server cannot be read back from here yet, only those in a "
-            "folder. Leave dash_url out and give dash_root the folder that they were recorded to"
-        )
+    if dash_url is not None and dash_url is not False:
+        from .sources import check_one_place, server_root
+
+        check_one_place(dash_root, dash_url)
+        return server_root(dash_url)
     root = find_place(DEFAULT_ROOT if dash_root is None else dash_root, None).root
     # Not by Path: its methods raise where the system refuses the name itself, as one that is too long.
     if os.path.isdir(root):
@@ -81,8 +85,12 @@ def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -
 def folder_of(prefix: Prefix, root: Path) -> JournalFolder:
     """The journal of an experiment, with all that this process has recorded there so far.
 
-    Raises NotFoundError, which gives the nearest names, where there is none.
+    Raises NotFoundError, which gives the nearest names, where there is none; of a server also NetworkError and
+    AuthenticationError.
     """
+    source = _server_at(root)
+    if source is not None:
+        return source.bring(prefix.text)
     folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
     if folder.exists():
         commit_open(folder)
@@ -108,6 +116,9 @@ def list_experiments(
     wanted = Pattern.parse(pattern)
     wanted_status = _status(status)
     wanted_tags = {tags} if isinstance(tags, str) else set(tags or ())
+    source = _server_at(root)
+    if source is not None:
+        return source.summaries(pattern, None if wanted_status is None else str(wanted_status), sorted(wanted_tags))
     found = [_summary(parts, root, error) for parts, error in _walk(root, wanted.fixed) if wanted.matches(parts)]
     chosen = [
         summary
@@ -122,6 +133,12 @@ def list_experiments(
 def prefixes_below(root: Path, parts: tuple[str, ...] = ()) -> list[str]:
     """The prefix of every experiment below a folder of the root, sorted; those that cannot be looked into left out."""
     return sorted("/".join(found) for found, error in _walk(root, parts) if error is None)
+
+
+def _server_at(root: Path) -> ServerSource | None:
+    from .sources import source_of
+
+    return source_of(root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ..journal.reader import JournalReader
 from ..state import State
 from .lineage import Lineage, blocks_of, reading
 from .replay import Replay
+from .sources import refreshed
 from .trend import Trend
 
 LINES_MAX = 20
@@ -58,6 +59,7 @@ class Watch:
 
         Raises StorageError where the folder cannot be read.
         """
+        refreshed(self.folder)
         deadline_s = monotonic_s() + time_s_max
         with reading(self.folder):
             self._replay.refresh()

@@ -24,6 +24,7 @@ from ..journal.survey import Survey, survey
 from ..prefix import parse_prefix
 from ..reading.lineage import reading
 from ..reading.listing import folder_of, root_of
+from ..reading.sources import check_local
 
 OnProgress = Callable[[int, int], object]
 """Told how many bytes are done, and of how many."""
@@ -70,7 +71,8 @@ def archive(
     Raises what `load` raises, MissingExtraError where zstandard is not installed, StorageError where the folder cannot
     be written to or a segment cannot be read twice alike, LockError where another process archives or redacts here.
     """
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    check_local(dash_url, "archiving")
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
     zstandard("Archiving")
     with reading(folder):
         found = survey(folder)

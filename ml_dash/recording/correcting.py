@@ -15,6 +15,7 @@ from ..history import Root
 from ..logs import LogLevel
 from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
+from ..reading.sources import check_local
 from ..run import nearest
 from ..state.corrections import CORRECTABLE, correctable_members
 from .remarks import event_at, record_remark, who
@@ -48,7 +49,8 @@ def correct(
         raise ConfigurationError(f"reason={reason!r:.100}: expected text that says why the value was wrong")
     if values is not None and not isinstance(values, Mapping):
         raise ConfigurationError(f"values={describe(values):.100}: expected a mapping of names to corrected values")
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    check_local(dash_url, "correcting")
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
     event = event_at(folder, prefix, seq)
     data = _checked(event, {**(values or {}), **more})
     return record_remark(

@@ -40,6 +40,7 @@ from ..journal.segment_file import open_segment
 from ..journal.writer import refuse_if_held
 from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
+from ..reading.sources import check_local
 from ..state.corrections import CORRECTABLE
 from ..state.nouns import Redaction
 from ..state.redactions import Path, leaves_in, marker, redactions_in
@@ -88,7 +89,8 @@ def redact(
     """
     if not isinstance(reason, str) or not reason.strip():
         raise ConfigurationError(f"reason={reason!r:.100}: expected text that says why the value had to go")
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
+    check_local(dash_url, "redacting")
+    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
     refuse_if_held(folder, "Redacting")
     event = event_at(folder, prefix, seq)
     trust = Trust(folder)

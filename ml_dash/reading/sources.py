@@ -1,0 +1,158 @@
+"""Experiments on a server, read by the code that reads local ones.
+
+What is asked for is brought into a folder of this user's cache (`remote/mirror.py`), byte for byte and only what is
+new, and read there.  So every view, column, export and check is the same, and a second look costs what has come since.
+
+1. A server has one root in the cache, which takes the place of a dash root: `root_of` gives it, `folder_of` brings the
+   journal of one experiment into it, and who follows a journal there calls `refreshed` now and then.
+2. Lists come from the server itself: they bring no journal.
+3. Nothing is written there: what a person wants to change is changed where it was recorded, and is shipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..clock import monotonic_s
+from ..errors import ConfigurationError, NotFoundError, StorageError
+from ..journal.damage import Damage, DamageKind
+from ..journal.folder import JournalFolder
+from ..opening.lifecycle import warn
+from ..opening.place import find_place
+from ..state import Status
+
+if TYPE_CHECKING:
+    from .listing import Summary
+
+MIRRORS = "mirrors"
+PAGE_ITEMS = 500
+REFRESH_INTERVAL_S = 0.4
+"""Who follows a journal asks the server no more often."""
+NEAREST_MAX = 3
+_sources: dict[Path, ServerSource] = {}
+_opening = Lock()
+
+
+class ServerSource:
+    """The experiments of one server; `root` is where they are brought to."""
+
+    def __init__(self, url: str, root: Path) -> None:
+        from ..remote.mirror import Mirror
+        from ..remote.mirror import ServerSource as Journals
+        from ..remote.server import Server
+
+        self.root = root
+        self._server = Server.at(url)
+        self._mirror = Mirror(root, Journals(self._server))
+        self._refreshed_s: dict[str, float] = {}
+        self._said: set[str] = set()
+
+    def bring(self, prefix: str) -> JournalFolder:
+        """The journal of an experiment as the server has it now.
+
+        Raises NotFoundError, NetworkError, AuthenticationError, StorageError where the cache cannot be written.
+        """
+        try:
+            folders = self._mirror.refresh(prefix)
+        except OSError as error:
+            raise StorageError(f"the cache {self.root} cannot be written to: {error}. Free space there") from error
+        if not folders:
+            raise NotFoundError(f"no experiment {prefix!r} on {self._server.url}. {self._hint(prefix)}")
+        self._refreshed_s[prefix] = monotonic_s()
+        if len(folders) > 1 and prefix not in self._said:
+            self._said.add(prefix)
+            warn(f"{prefix} was recorded on {len(folders)} machines; shown is what the first of them has recorded")
+        return folders[0]
+
+    def refresh(self, prefix: str) -> None:
+        """Brings what is new, unless that was done a moment ago."""
+        if monotonic_s() - self._refreshed_s.get(prefix, -REFRESH_INTERVAL_S) >= REFRESH_INTERVAL_S:
+            self.bring(prefix)
+
+    def summaries(self, pattern: str, status: str | None, tags: Iterable[str]) -> list[Summary]:
+        """All pages of them, newest first."""
+        found: list[Summary] = []
+        cursor: str | None = None
+        while True:
+            page, cursor = self._server.experiments(pattern, status, tuple(tags), PAGE_ITEMS, cursor)
+            found += [_summary_of(each) for each in page]
+            if cursor is None:
+                return found
+
+    def _hint(self, prefix: str) -> str:
+        from difflib import get_close_matches
+
+        known = [each.prefix for each in self.summaries(f"{prefix.split('/', 1)[0]}/**", None, ())]
+        nearest = get_close_matches(prefix, known, NEAREST_MAX)
+        if nearest:
+            return f"The nearest names are {', '.join(map(repr, nearest))}"
+        return "None there has a similar name; `ml-dash list` with the same --dash-url shows what there is"
+
+
+def server_root(dash_url: object) -> Path:
+    """The root that the experiments of a server are brought into.  Raises ConfigurationError."""
+    from ..run import RUN
+
+    place = find_place(None, dash_url)
+    url = place.server(RUN.api_url).rstrip("/")
+    from platformdirs import user_cache_dir
+
+    root = Path(user_cache_dir("ml_dash", appauthor=False)) / MIRRORS / quote(url, safe="")
+    with _opening:
+        if root not in _sources:
+            _sources[root] = ServerSource(url, root)
+    return root
+
+
+def source_of(root: Path) -> ServerSource | None:
+    """The server whose root this is; None for a folder of this machine."""
+    return _sources.get(root)
+
+
+def refreshed(folder: JournalFolder) -> bool:
+    """Brings what is new of a journal that a server has; False for one of this machine.  Raises as `bring` does."""
+    for root, source in list(_sources.items()):
+        if root in folder.experiment.parents:
+            source.refresh(folder.prefix)
+            return True
+    return False
+
+
+def check_local(dash_url: object, what: str) -> None:
+    """Rule 3.  Raises ConfigurationError where a server is given to something that writes."""
+    if dash_url is not None and dash_url is not False:
+        raise ConfigurationError(
+            f"dash_url={dash_url!r:.200}: {what} is done where the experiment was recorded, and shipped from there. "
+            "Give dash_root; `ml-dash pull` brings an experiment down, and `ml-dash ship` up again"
+        )
+
+
+def check_one_place(dash_root: str | os.PathLike[str] | None, dash_url: object) -> None:
+    """Raises ConfigurationError where both a folder and a server are given to a reader."""
+    if dash_root is not None:
+        raise ConfigurationError(
+            f"dash_root={str(dash_root)!r:.200} and dash_url={dash_url!r:.200}: give one of the two"
+        )
+
+
+def _summary_of(members: dict[str, Any]) -> Summary:
+    from .listing import Summary
+
+    known = {name: members.get(name) for name in Summary.__slots__ if name in members}
+    status = members.get("status")
+    known["status"] = Status(status) if status in Status.__members__ else None
+    for name in ("tags", "bindrs"):
+        known[name] = tuple(members.get(name) or ())
+    for name in ("created", "started", "updated"):
+        text = members.get(name)
+        known[name] = datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    known["damage"] = tuple(
+        Damage(**{**each, "kind": DamageKind(each["kind"])}) for each in members.get("damage") or ()
+    )
+    return Summary(**known)  # type: ignore[arg-type]
