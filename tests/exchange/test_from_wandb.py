@@ -14,13 +14,14 @@ import pytest
 
 import ml_dash
 from ml_dash.exchange.importing import find, import_from
-from ml_dash.exchange.reports import Tally
+from ml_dash.exchange.reports import ImportReport, Tally
 from ml_dash.exchange.wandb_records import BLOCK_BYTES, records_in
 
 from .make_wandb import ODD
 from .support import PREFIX, counts, files_below, import_one, same, values
 
 POINTS = 10_000
+FEWER = 1_500
 
 
 def record(folder: Path, points: int, exit_code: int = 0) -> Path:
@@ -41,10 +42,23 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def imported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("imported")
-    import_one(run_folder, root)
-    return root
+def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that failed."""
+    return record(tmp_path_factory.mktemp("smaller"), FEWER, exit_code=3)
+
+
+@pytest.fixture(scope="module")
+def report(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ImportReport:
+    """Of the import to `imported`."""
+    before = files_below(run_folder)
+    found = import_one(run_folder, tmp_path_factory.getbasetemp() / "imported-from-wandb")
+    assert files_below(run_folder) == before, "the source is only read"
+    return found
+
+
+@pytest.fixture(scope="module")
+def imported(report: ImportReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "imported-from-wandb"
 
 
 def expected(points: int) -> dict[tuple[str | None, str], list[Any]]:
@@ -69,22 +83,16 @@ def test_every_value_arrives_with_its_step_and_time(run_folder: Path, imported: 
     assert found["train", "_ts"] == sorted(found["train", "_ts"])
 
 
-def test_the_report_counts_what_the_log_holds(run_folder: Path, tmp_path: Path) -> None:
-    before = files_below(run_folder)
-    report = import_one(run_folder, tmp_path)
+def test_the_report_counts_what_the_log_holds(run_folder: Path, report: ImportReport, imported: Path) -> None:
     (log,) = run_folder.glob("*.wandb")
     keys: Counter[str] = Counter()
-    for record in records_in(log, Tally()):
-        if record.WhichOneof("record_type") == "history":
-            keys.update(".".join(item.nested_key) or item.key for item in record.history.item)
-    assert report.values_read == report.values_written == counts(tmp_path)
-    for key, series in {
-        "loss": (None, "loss"),
-        "train/accuracy": ("train", "accuracy"),
-        "text": (None, "text"),
-    }.items():
+    for found in records_in(log, Tally()):
+        if found.WhichOneof("record_type") == "history":
+            keys.update(".".join(item.nested_key) or item.key for item in found.history.item)
+    assert report.values_read == report.values_written == counts(imported)
+    logged: dict[str, tuple[str | None, str]] = {"loss": (None, "loss"), "train/accuracy": ("train", "accuracy")}
+    for key, series in logged.items():
         assert report.values_written[series] == keys[key] == POINTS
-    assert files_below(run_folder) == before
     assert set(report.left_out) <= {"debug log of wandb itself"}
 
 
@@ -128,10 +136,10 @@ def test_files_media_output_alerts_and_system_figures_arrive(run_folder: Path, i
     assert any(key.startswith("proc.") for key in run.metrics["system"].columns())
 
 
-def test_importing_again_does_nothing_and_a_changed_source_is_refused(run_folder: Path, tmp_path: Path) -> None:
-    copied = tmp_path / run_folder.name
-    shutil.copytree(run_folder, copied, symlinks=True)
-    assert import_one(run_folder, tmp_path / "root").outcome == "imported"
+def test_importing_again_does_nothing_and_a_changed_source_is_refused(smaller: Path, tmp_path: Path) -> None:
+    copied = tmp_path / smaller.name
+    shutil.copytree(smaller, copied, symlinks=True)
+    assert import_one(smaller, tmp_path / "root").outcome == "imported"
     assert import_one(copied, tmp_path / "root").outcome == "already imported"
     (copied / "files" / "more.txt").write_text("more")
     with pytest.raises(ml_dash.ExperimentError, match="has changed since"):
@@ -140,9 +148,8 @@ def test_importing_again_does_nothing_and_a_changed_source_is_refused(run_folder
     assert len(list((tmp_path / "root" / PREFIX / "_files").glob("replaced-*/_journal/*.jsonl"))) == 1
 
 
-def test_a_run_that_failed_says_so_and_its_prefix_names_it(tmp_path: Path) -> None:
-    folder = record(tmp_path / "failed", 10, exit_code=3)
-    (report,) = import_from(folder, dash_root=tmp_path / "root")
+def test_a_run_that_failed_says_so_and_its_prefix_names_it(smaller: Path, tmp_path: Path) -> None:
+    (report,) = import_from(smaller, dash_root=tmp_path / "root")
     run = ml_dash.load(report.prefix, dash_root=tmp_path / "root")
     assert report.prefix.endswith("/proj/my run-abc123")
     assert (run.status, run.sessions[0].error) == (
@@ -151,33 +158,33 @@ def test_a_run_that_failed_says_so_and_its_prefix_names_it(tmp_path: Path) -> No
     )
 
 
-def test_runs_of_one_id_are_sessions_of_one_experiment(run_folder: Path, tmp_path: Path) -> None:
+def test_runs_of_one_id_are_sessions_of_one_experiment(smaller: Path, tmp_path: Path) -> None:
     for stamp in ("20260101_000000", "20260102_000000"):
-        shutil.copytree(run_folder, tmp_path / "wandb" / f"offline-run-{stamp}-abc123", symlinks=True)
+        shutil.copytree(smaller, tmp_path / "wandb" / f"offline-run-{stamp}-abc123", symlinks=True)
     (found,) = find(tmp_path / "wandb")
     assert found.name == "proj/my run-abc123"
     import_one(tmp_path / "wandb", tmp_path / "root")
     assert len(ml_dash.load(PREFIX, dash_root=tmp_path / "root").sessions) == 2
 
 
-def test_of_a_truncated_log_what_is_intact_arrives_and_the_run_stands_as_lost(run_folder: Path, tmp_path: Path) -> None:
-    cut = tmp_path / run_folder.name
-    shutil.copytree(run_folder, cut, symlinks=True)
+def test_of_a_truncated_log_what_is_intact_arrives_and_the_run_stands_as_lost(smaller: Path, tmp_path: Path) -> None:
+    cut = tmp_path / smaller.name
+    shutil.copytree(smaller, cut, symlinks=True)
     (log,) = cut.glob("*.wandb")
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2 + 11])
     report = import_one(cut, tmp_path / "root")
     run = ml_dash.load(PREFIX, dash_root=tmp_path / "root")
     steps = values(tmp_path / "root")["train", "_step"]
     assert steps == list(range(len(steps)))
-    assert POINTS // 4 < len(steps) < POINTS
+    assert FEWER // 4 < len(steps) < FEWER
     assert (run.status, run.sessions[0].reason) == ("FAILED", "lost")
     assert sum(count for kind, count in report.left_out.items() if "torn" in kind) == 1
     assert ml_dash.verify(PREFIX, dash_root=tmp_path / "root").ok
 
 
-def test_a_damaged_block_costs_that_block_alone(run_folder: Path, tmp_path: Path) -> None:
-    hurt = tmp_path / run_folder.name
-    shutil.copytree(run_folder, hurt, symlinks=True)
+def test_a_damaged_block_costs_that_block_alone(smaller: Path, tmp_path: Path) -> None:
+    hurt = tmp_path / smaller.name
+    shutil.copytree(smaller, hurt, symlinks=True)
     (log,) = hurt.glob("*.wandb")
     data = bytearray(log.read_bytes())
     data[3 * BLOCK_BYTES + 1000] ^= 1
@@ -186,6 +193,6 @@ def test_a_damaged_block_costs_that_block_alone(run_folder: Path, tmp_path: Path
     steps = values(tmp_path / "root")["train", "_step"]
     assert report.left_out["torn or damaged part of the log"] == 1
     assert steps[0] == 0
-    assert steps[-1] == POINTS - 1
-    assert POINTS - 200 < len(steps) < POINTS
-    assert ml_dash.load(PREFIX, dash_root=tmp_path / "root").status == "COMPLETED"
+    assert steps[-1] == FEWER - 1
+    assert FEWER - 200 < len(steps) < FEWER
+    assert ml_dash.load(PREFIX, dash_root=tmp_path / "root").status == "FAILED"
