@@ -38,12 +38,7 @@ def _of_crashes(folder: JournalFolder, prefix: str) -> Iterator[Finding]:
     if dead := dead_writers(folder):
         processes = "a process" if len(dead) == 1 else f"{len(dead)} processes"
         text = f"{processes} died without closing, and what was accepted is in its spool"
-        yield note(
-            SECTION,
-            prefix,
-            text,
-            f"Nothing to do: reading it commits that; as who may not write, ml-dash recover {prefix}",
-        )
+        yield note(SECTION, prefix, text, "Nothing to do: whoever reads it, and may write there, commits that")
     for name in _names(folder.spool_folder):
         if name.endswith(".damaged"):
             text = f"{folder.spool_folder}/{name}: a spool that was damaged; all that can be read of it is committed"
