@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..clock import monotonic_s, now_us, sleep_s, to_datetime
-from ..errors import NotFoundError
+from ..errors import NetworkError, NotFoundError
 from ..history import experiments
 from ..journal.folder import JournalFolder
 from ..prefix import parse_prefix
@@ -52,6 +52,8 @@ class Watched:
         self.watch: Watch | None = None
         self.rates = Rates()
         self.is_behind = False
+        self.problem: str | None = None
+        """Why the server cannot be asked at the moment."""
         self.printed_seq = -1
         self._source = source
 
@@ -60,14 +62,25 @@ class Watched:
         return self.watch is not None and not self.is_behind and self.watch.state.status is not Status.RUNNING
 
     def refresh(self, time_s_max: float, *, must_exist: bool = False) -> None:
+        """A server that does not answer is asked again the next time; with `must_exist` that is an error."""
+        try:
+            self._refresh(time_s_max)
+            self.problem = None
+        except NotFoundError:
+            if must_exist or self.watch is not None:
+                raise
+        except NetworkError as error:
+            if must_exist:
+                raise
+            self.problem = str(error)
+
+    def _refresh(self, time_s_max: float) -> None:
         if self.watch is None:
-            with suppress(*(() if must_exist else (NotFoundError,))):
-                root = root_of(self._source.dash_root, self._source.dash_url)
-                self.watch = Watch(folder_of(parse_prefix(self.prefix), root))
-        if self.watch is not None:
-            self.is_behind = not self.watch.refresh(time_s_max)
-            counts = {name: metric.count for name, metric in self.watch.state.metrics.items()}
-            self.rates.see(monotonic_s(), counts)
+            root = root_of(self._source.dash_root, self._source.dash_url)
+            self.watch = Watch(folder_of(parse_prefix(self.prefix), root))
+        self.is_behind = not self.watch.refresh(time_s_max)
+        counts = {name: metric.count for name, metric in self.watch.state.metrics.items()}
+        self.rates.see(monotonic_s(), counts)
 
     def rows(self) -> Iterator[Row]:
         return iter(()) if self.watch is None else rows_of(self.watch, self.rates)
@@ -129,7 +142,7 @@ class Watching:
         if not self._patterns or began_s < self._find_due_s:
             return
         for pattern in self._patterns:
-            with suppress(*(() if must_exist else (NotFoundError,))):
+            with suppress(*(() if must_exist else (NotFoundError, NetworkError))):
                 found = [each for each in experiments(pattern, **self._source.arguments) if each.error is None]
                 running = [each for each in found if each.status is Status.RUNNING]
                 known = {each.prefix for each in self.all}
@@ -169,6 +182,8 @@ def _show(watching: Watching, output: Output, follow: bool, interval: float) -> 
             for each in watching.all:
                 if lines:
                     lines.append(Text(""))
+                if each.problem is not None:
+                    lines.append(Text(one_line(each.problem, console.width), style="yellow"))
                 place = now_us(), console.width, height
                 lines += screen(each.prefix, each.watch, each.rates, *place, each.is_behind)
             if not lines:

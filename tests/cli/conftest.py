@@ -152,4 +152,5 @@ def on_a_terminal(arguments: list[str], root: Path, columns: int) -> list[str]:
         assert process.wait(SEEN_S_MAX) == 0, seen
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
-    return text.replace("\r", "").split("\n")
+    # What a spinner has shown before is overwritten.
+    return [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
