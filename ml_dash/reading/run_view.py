@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ..clock import to_datetime
 from ..facts.copies import own_copy
@@ -23,6 +23,9 @@ from ..state.standing import standing_files
 from ..state.supersessions import Attempt, Supersession, attempts_in, supersessions_in
 from .lineage import Lineage
 from .stream_views import LogView, MetricView, TrackView
+
+if TYPE_CHECKING:
+    from .as_of import Stream, Table
 
 
 class FileView(FileState):
@@ -163,3 +166,25 @@ class Run:
     def tracks(self) -> Mapping[str, TrackView]:
         """By topic."""
         return FrozenDict({topic: TrackView(self._folder, self._state, topic) for topic in self._state.tracks})
+
+    def table(
+        self,
+        streams: Iterable[Stream] | Stream,
+        on: str = "time",
+        how: str = "asof",
+        *,
+        within: float | timedelta | None = None,
+        attempts: str = "latest",
+    ) -> Table:
+        """Metrics and tracks side by side: each row of the first with the last row of every other at or before it.
+
+        `streams` are names of metrics and topics of tracks, `on` is "time" or a numeric field that all of them have.
+        With `within` a row that is further back than that does not count: seconds (or a timedelta) on "time", else a
+        number in the field's own unit.  The columns of others are called `name.field`; `reading/as_of.py` has all the
+        rules.
+
+        Raises NotFoundError with the nearest names, and ConfigurationError for what cannot be joined.
+        """
+        from .as_of import as_of_table
+
+        return as_of_table(self, streams, on, how, within, attempts)

@@ -16,6 +16,7 @@ from ..state.supersessions import attempts_in, is_any_superseded, lifetimes_of, 
 from .column_exports import library, to_arrow, to_numpy, to_pandas, to_polars
 from .point_columns import Columns
 from .points import LogEntry, check_attempts, log_entries, log_rows, metric_columns, track_rows
+from .track_columns import track_columns
 from .typed_columns import TypedColumn
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class MetricView:
     def __len__(self) -> int:
         # What a fork has from its parent may be gone there.
         if self.count and (self._state.fork is not None or is_any_superseded(self._state, self._name)):
-            return len(self._points("latest"))
+            return len(self.points("latest"))
         return self.count
 
     def __bool__(self) -> bool:
@@ -98,7 +99,7 @@ class MetricView:
     def attempts(self) -> tuple[MetricAttempt, ...]:
         """What each attempt has logged here and how much of it counts, in the order in which they began.  Reads the
         points of the metric."""
-        lifetimes, points = lifetimes_of(self._state), self._points("all")
+        lifetimes, points = lifetimes_of(self._state), self.points("all")
         counts, kept = points.counts(lifetimes), points.latest(lifetimes).counts(lifetimes)
         reaches = reaches_of(self._state, self._name)
         superseded = [each for each in supersessions_in(self._state) if self._name in each.metrics]
@@ -118,11 +119,11 @@ class MetricView:
 
     def columns(self, attempts: str = "latest") -> dict[str, list[Any]]:
         """A list for each field, equally long, in the order of recording; None where a point lacks the field."""
-        return self._points(attempts).to_dict()
+        return self.points(attempts).to_dict()
 
     def summary(self, attempts: str = "latest") -> dict[str, dict[str, Any]]:
         """For each field `count last min max mean min_step max_step`, as `Columns.summary` has them."""
-        return self._points(attempts).summary()
+        return self.points(attempts).summary()
 
     def to_numpy(self, attempts: str = "latest") -> dict[str, numpy.ndarray]:
         """An array for each field: float64, int64, bool or object; a float that is missing is NaN.
@@ -130,26 +131,28 @@ class MetricView:
         Raises MissingExtraError where NumPy is not installed.  `column_exports.py` has the table of types.
         """
         library("numpy")
-        return to_numpy(self._points(attempts).fields)
+        return to_numpy(self.points(attempts).fields)
 
     def to_pandas(self, attempts: str = "latest") -> pandas.DataFrame:
         """One row a point.  Raises MissingExtraError where pandas is not installed."""
         library("pandas")
-        return to_pandas(self._points(attempts).fields)
+        return to_pandas(self.points(attempts).fields)
 
     def to_polars(self, attempts: str = "latest") -> polars.DataFrame:
         """One row a point.  Raises MissingExtraError where Polars or Arrow is not installed."""
         library("polars")
-        return to_polars(self._points(attempts).fields)
+        return to_polars(self.points(attempts).fields)
 
     def to_arrow(self, attempts: str = "latest") -> pyarrow.Table:
         """One row a point.  Raises MissingExtraError where Arrow is not installed."""
         library("pyarrow")
-        return to_arrow(self._points(attempts).fields)
+        return to_arrow(self.points(attempts).fields)
 
-    def _points(self, attempts: str) -> Columns:
+    def points(self, attempts: str = "latest", *, with_times: bool = False) -> Columns:
+        """The points as typed columns, with their sequence numbers, and with the times of recording if asked for."""
         check_attempts(attempts)
-        points = metric_columns(self._folder, self._name, "all", self._state.seq, corrections=self._state.corrections)
+        at, corrections = self._state.seq, self._state.corrections
+        points = metric_columns(self._folder, self._name, "all", at, with_times=with_times, corrections=corrections)
         if attempts == "all" or not is_any_superseded(self._state, self._name):
             return points
         return points.latest(lifetimes_of(self._state))
@@ -188,35 +191,31 @@ class TrackView:
 
     def columns(self) -> dict[str, list[Any]]:
         """A list for each field and one for the timestamps, `_ts`, equally long; None where a row lacks the field."""
-        return {key: column.to_list() for key, column in self._typed().items()}
+        return {key: column.to_list() for key, column in self.typed_columns().items()}
 
     def to_numpy(self) -> dict[str, numpy.ndarray]:
         """As `MetricView.to_numpy`."""
         library("numpy")
-        return to_numpy(self._typed())
+        return to_numpy(self.typed_columns())
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a timestamp.  Raises MissingExtraError where pandas is not installed."""
         library("pandas")
-        return to_pandas(self._typed())
+        return to_pandas(self.typed_columns())
 
     def to_polars(self) -> polars.DataFrame:
         """One row a timestamp.  Raises MissingExtraError where Polars or Arrow is not installed."""
         library("polars")
-        return to_polars(self._typed())
+        return to_polars(self.typed_columns())
 
     def to_arrow(self) -> pyarrow.Table:
         """One row a timestamp.  Raises MissingExtraError where Arrow is not installed."""
         library("pyarrow")
-        return to_arrow(self._typed())
+        return to_arrow(self.typed_columns())
 
-    def _typed(self) -> Mapping[str, TypedColumn]:
-        columns = Columns()
-        for timestamp, fields in self.rows():
-            row = {"_ts": timestamp, **fields}
-            columns.append("", 1, {key: [value] for key, value in row.items()}, [len(columns)])
-        columns.complete()
-        return columns.fields
+    def typed_columns(self) -> Mapping[str, TypedColumn]:
+        """A column for each field, the timestamps first."""
+        return track_columns(self._folder, self._topic, self._state.seq, self._state.corrections)
 
 
 class LogView(Sequence[LogEntry]):
