@@ -44,14 +44,14 @@ def from_line(line: bytes) -> Event:
         members = orjson.loads(line)
         seq, kind, data = members["seq"], members["type"], members["data"]
         writer, session, time = members["writer"], members["session"], members["time"]
-        if type(seq) is not int or type(data) is not dict:
+        value = from_plain(data, members.get("tags") or [])
+        if type(seq) is not int or type(value) is not dict:
             raise ValueError("seq is not a number or data is not an object")
         if not all(type(text) is str for text in (kind, writer, session)):
             raise ValueError("type, writer or session is not text")
         if not (writer.isalnum() and session.isalnum() and writer.isascii() and session.isascii()):
             raise ValueError("writer or session is not an id")
         moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        value = from_plain(data, members.get("tags") or [])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {error!r}") from error
     return Event(seq, kind, from_datetime(moment), value, writer, session)

@@ -17,7 +17,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ..errors import ExperimentError, MlDashError, SourceFileError, StorageError
 from ..facts.codec import CodecError, decode_events
