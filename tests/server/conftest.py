@@ -135,6 +135,16 @@ def server(new_server: NewServer) -> ServerProcess:
     return new_server()
 
 
+@pytest.fixture(scope="module")
+def shared_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """For tests that leave nothing in the store: one server process for all of a module."""
+    folder = tmp_path_factory.mktemp("shared")
+    server = ServerProcess(folder / "store", folder / "cache").start()
+    with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as made:
+        yield made
+    server.close()
+
+
 @pytest.fixture
 def client(server: ServerProcess) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as made:
