@@ -138,7 +138,7 @@ class Shipping:
         if self._removes and self._remove not in last_things:
             last_things.append(self._remove)
         try:
-            with _progress_bar(self.url) as progress:
+            with progress_bar(self.url) as progress:
                 finished = shipper.finish(self._timeout_s, progress)
         except KeyboardInterrupt:
             warn(f"not waiting any longer. {self._left('interrupted')}")
@@ -188,9 +188,7 @@ def _state_on(server: Server, prefix: str) -> State | None:
         if error.status == 404:
             return None
         if error.name == "several-journals":
-            warn(
-                f"{prefix} was recorded on several machines; what they recorded is on {server.url} and not shown here"
-            )
+            warn(f"{prefix} was recorded on several machines; what they recorded is on {server.url} and not shown here")
             return None
         raise
     return joined(from_plain_state(plain))
@@ -216,7 +214,7 @@ def _within(timeout_s: float, ask: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def _progress_bar(url: str) -> Iterator[Callable[[Step], None] | None]:
+def progress_bar(url: str) -> Iterator[Callable[[Step], None] | None]:
     """On a terminal, once it takes longer than `NOTICE_S`."""
     if not _is_terminal():
         yield None

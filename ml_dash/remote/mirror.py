@@ -103,6 +103,11 @@ class Mirror:
             return first
         return JournalFolder(first.experiment / JOURNAL / ORIGINS / journal, self._disk, prefix)
 
+    def release(self, folder: JournalFolder) -> None:
+        """All of a journal has come: from now on it is one of this machine, which is written to here and never by this
+        class (rule 4).  Raises OSError."""
+        self._disk.remove(f"{folder.path}/{MARK}")
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _lock(self, prefix: str) -> Lock:

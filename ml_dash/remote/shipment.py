@@ -142,14 +142,14 @@ class Shipment:
             return (
                 f"{here} has lost its end: {copy}, and this one in segment {own.segment:08d} at byte {own.offset}, "
                 f"event {own.next_seq - 1}. A file was cut, or an older copy put in its place. Nothing was changed. "
-                f"`ml-dash pull {self._prefix} --dash-root {root_of(self._folder)}` brings back what is missing; call "
-                "it before anything is recorded there"
+                f"`ml-dash pull {self._prefix} --dash-root {root_of(self._folder)} --dash-url {url}` brings back what is "
+                "missing; call it before anything is recorded there"
             )
         return (
             f"{here} and its copy on {url} go on differently: {copy}, and that line does not stand here. Probably a "
             "copy or a backup of this folder was gone on with by itself. Neither side was changed; recording goes on, "
             f"shipping does not. To keep both, move {self._folder.experiment} to the folder of another prefix and ship "
-            f"it as that; `ml-dash pull {self._prefix} --dash-root FOLDER` brings down what the server has"
+            f"it as that; `ml-dash pull {self._prefix} --dash-root FOLDER --dash-url {url}` brings down the copy"
         )
 
     # -- sending -------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from os import getpid
+from shlex import quote
 from threading import Thread
 
 from ..clock import monotonic_s
@@ -98,27 +99,38 @@ class Shipper:
                 "thread", f"nothing is shipped to {self._url} now, because no thread can be started: {error}"
             )
 
-    def finish(self, timeout_s: float, progress: Callable[[Step], None] | None = None) -> Finished:
+    def finish(
+        self, timeout_s: float, progress: Callable[[Step], None] | None = None, *, attempts_max: int | None = None
+    ) -> Finished:
         """Waits until everything recorded so far has arrived, at most `timeout_s` seconds, and ends the thread.
 
-        `progress` is called several times a second.  A KeyboardInterrupt ends the waiting and is raised; the thread
-        then ends as well.
+        `attempts_max` ends the waiting after so many failures in a row.  `progress` is called several times a second.
+        A KeyboardInterrupt ends the waiting and is raised; the thread then ends as well.
         """
         is_child = self._process != getpid()
         if is_child:
             self.start()
         deadline_s = monotonic_s() + timeout_s
         try:
-            return self._wait(deadline_s, progress, is_child=is_child)
+            return self._wait(deadline_s, progress, attempts_max, is_child=is_child)
         finally:
             self.stop()
 
-    def _wait(self, deadline_s: float, progress: Callable[[Step], None] | None, *, is_child: bool) -> Finished:
+    def _wait(
+        self,
+        deadline_s: float,
+        progress: Callable[[Step], None] | None,
+        attempts_max: int | None,
+        *,
+        is_child: bool,
+    ) -> Finished:
         self._asked += 1
         self._is_finishing = True
         self._bell.ring()
         while self._thread is not None and self._thread.is_alive() and not sys.is_finalizing():
             if self._answered >= self._asked or self._is_given_up or self._refused >= self._asked:
+                break
+            if attempts_max is not None and self._failures >= attempts_max:
                 break
             if is_child and self._is_elsewhere:
                 # Rule 6: whoever it is, it ships all that stands in the journal.
@@ -182,7 +194,9 @@ class Shipper:
             self._failed("diverged", str(error))
             return shipment, 0.0
         except AuthenticationError as error:
-            self._failed("token", f"{error}. Everything is recorded on this machine and shipped once that is mended")
+            self._failed(
+                "token", str(error), ". Everything is recorded on this machine and shipped once that is mended"
+            )
             self._has_token, self._refused = False, asked
             return shipment, AUTHENTICATION_INTERVAL_S
         except Exception as error:
@@ -192,7 +206,7 @@ class Shipper:
             what = str(error) if isinstance(error, MlDashError) else repr(error)
             if self._failures >= FAILURES_BEFORE_ALARM or not is_network:
                 self._failed(
-                    "network", f"{what}. Everything is recorded on this machine and shipped once that works again"
+                    "network", what, ". Everything is recorded on this machine and shipped once that works again"
                 )
             asked_s = error.retry_after_s if isinstance(error, RefusedError) else None
             pause = pause_s(self._failures, chance(), asked_s)
@@ -212,9 +226,9 @@ class Shipper:
         is_little = not self._is_finishing and step.left_bytes == 0 and not step.left_files
         return LOOK_INTERVAL_S if is_little else 0.0
 
-    def _failed(self, subject: str, what: str) -> None:
+    def _failed(self, subject: str, what: str, comfort: str = "") -> None:
         self._failure = what
-        self._alarm.sound(subject, what)
+        self._alarm.sound(subject, what + comfort)
         self._told.ring()
 
     # -- election ------------------------------------------------------------------------------------------------
@@ -261,4 +275,4 @@ def _open(disk: Disk, path: str) -> int:
 
 def how_to_ship(folder: JournalFolder, url: str) -> str:
     """The command that ships what is left."""
-    return f"ml-dash ship {folder.prefix} --dash-root {root_of(folder)} --dash-url {url}"
+    return f"ml-dash ship {quote(folder.prefix)} --dash-root {quote(root_of(folder))} --dash-url {quote(url)}"

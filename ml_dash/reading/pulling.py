@@ -1,0 +1,176 @@
+"""An experiment of a server, brought down for good: what `ml-dash pull` does.
+
+1. Its journals come as they are kept there, and are verified by their hash chain from the first byte to the last.
+2. Content of saved files comes by its SHA-256 and is stored only if it has that.  What has not arrived at the server
+   is named: the machine that saved it ships it still, or has lost it.
+3. The journal that is brought into an empty place is then an ordinary one: it can be read, resumed and shipped.  Who
+   resumes it on two machines has two continuations of one journal, and the server refuses the second.
+4. A journal that is there already, and has lost its end, is given it back (`remote/mending.py`).  One that goes on
+   differently is not touched.
+5. Journals of other machines stand inside of the first one (`remote/mirror.py`), content of all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..clock import sleep_s
+from ..errors import DivergedError, NetworkError, NotFoundError, RefusedError, StorageError
+from ..facts.codec import CodecError, decode_events
+from ..facts.events import FILE_SAVED
+from ..journal.contents import ContentStore, Draft
+from ..journal.copying import Content
+from ..journal.folder import JournalFolder
+from ..journal.reader import JournalReader
+from ..journal.survey import survey
+from ..prefix import Prefix
+from ..remote.batches import Next
+from ..remote.local_bytes import LocalBytes
+from ..remote.mending import give_back_end
+from ..remote.mirror import Mirror, ServerSource
+from ..remote.server import Server
+
+ATTEMPTS_MAX = 5
+RETRY_PAUSE_S = 0.5
+_SAVED = b'"type":"%b"' % FILE_SAVED.encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What is there now: journals, their events, files, and how many of those came this time.
+
+    `missing` are the hashes of content that the server does not have; `given_back` bytes of a lost end were restored.
+    """
+
+    journals: int
+    events: int
+    files: int
+    new_files: int
+    given_back: int
+    missing: tuple[str, ...]
+
+
+def pull(prefix: Prefix, root: Path, server: Server, progress: Callable[[int, int], None] | None = None) -> Pulled:
+    """Brings an experiment below the dash root `root`; `progress` is told how many of how many files are there.
+
+    Raises NotFoundError where the server has no such experiment, StorageError where what has come does not verify or
+    the disk refuses it, and what `Server` raises.  Calling it again goes on from where it was.
+    """
+    folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
+    try:
+        given_back = give_back_end(folder, prefix.text, server) if folder.segment_numbers() else 0
+        _check_lineage(folder, prefix.text, server)
+        mirror = Mirror(root, ServerSource(server))
+        folders = mirror.refresh(prefix.text)
+        if not folders:
+            raise NotFoundError(f"no experiment {prefix.text!r} on {server.url}; `ml-dash list` shows what there is")
+        events = sum(_verified(each) for each in folders)
+        for each in folders:
+            if each.experiment == folder.experiment:
+                mirror.release(each)
+        files, new, missing = _bring_files(folder, folders, prefix.owner, server, progress)
+    except OSError as error:
+        raise StorageError(
+            f"{folder.experiment} cannot be written to: {error}. Nothing was lost; pull again"
+        ) from error
+    return Pulled(len(folders), events, files, new, given_back, tuple(missing))
+
+
+def _check_lineage(folder: JournalFolder, prefix: str, server: Server) -> None:
+    """Rule 4.  Raises DivergedError."""
+    local = LocalBytes(folder)
+    try:
+        local.look()
+        head = None if local.journal is None else server.head(prefix, local.journal)
+        if head is not None and local.locate(head)[0] is not Next.GO_ON:
+            raise DivergedError(
+                f"{folder.path} and its copy on {server.url} go on differently, so nothing was brought there. Pull "
+                "into another --dash-root to have both"
+            )
+    finally:
+        local.close()
+
+
+def _verified(folder: JournalFolder) -> int:
+    """How many events there are.  Raises StorageError where the chain does not hold."""
+    found = survey(folder)
+    if not found.ok:
+        first = found.damage[0]
+        raise StorageError(
+            f"{folder.path} does not verify in segment {first.segment:08d} at byte {first.offset}: expected "
+            f"{first.expected}, found {first.found}. Remove that folder and pull again"
+        )
+    return found.events
+
+
+def _bring_files(
+    folder: JournalFolder,
+    journals: list[JournalFolder],
+    owner: str,
+    server: Server,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[int, int, list[str]]:
+    store = ContentStore(folder)
+    contents = sorted(
+        {each for journal in journals for each in _contents_in(journal)}, key=lambda each: each.size_bytes
+    )
+    new, missing = 0, list[str]()
+    for number, content in enumerate(contents):
+        if progress is not None:
+            progress(number, len(contents))
+        status = folder.disk.status(store.path_of(content.checksum))
+        if status is not None and status.size == content.size_bytes:
+            continue
+        try:
+            _bring(store, content, owner, server)
+            new += 1
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            missing.append(content.checksum)
+    return len(contents) - len(missing), new, missing
+
+
+def _contents_in(folder: JournalFolder) -> Iterator[Content]:
+    """The content that a journal says was saved."""
+    for line in JournalReader(folder).commits():
+        if _SAVED not in line.events:
+            continue
+        with suppress(CodecError):
+            for block in decode_events(line.events, line.count):
+                for payload in block.payloads() if block.type == FILE_SAVED else ():
+                    checksum, size = payload.get("checksum"), payload.get("sizeBytes")
+                    if isinstance(checksum, str) and isinstance(size, int):
+                        yield Content(checksum, size)
+
+
+def _bring(store: ContentStore, content: Content, owner: str, server: Server) -> None:
+    """Raises StorageError where what comes is something else."""
+
+    def write(draft: Draft) -> None:
+        arrived, failures = 0, 0
+        while arrived < content.size_bytes:
+            try:
+                with server.blob(owner, content.checksum, arrived) as chunks:
+                    for chunk in chunks:
+                        draft.file.write(chunk)
+                        arrived += len(chunk)
+                        failures = 0
+                break
+            except RefusedError:
+                raise
+            except NetworkError:
+                failures += 1
+                if failures >= ATTEMPTS_MAX:
+                    raise
+                sleep_s(RETRY_PAUSE_S)
+
+    found = store.fill(write)
+    if found != content:
+        raise StorageError(
+            f"{server.url} gives {found.size_bytes} bytes with SHA-256 {found.checksum} for the content "
+            f"{content.checksum} of {content.size_bytes} bytes. Nothing was stored under that name; ask who runs it"
+        )
