@@ -22,6 +22,7 @@ from ..remote.protocol import (
     Head,
 )
 from .append import InvalidChain
+from .authentication import identify
 from .bodies import json_body
 from .following import Follower
 from .journals import Batch, Diverged, InvalidRedaction, Stale
@@ -153,6 +154,8 @@ async def events(request: Request) -> Response:
         service.figures.followers.inc()
         try:
             async for event in follower.events():
+                if not await _may_still_read(request, prefix):
+                    return
                 yield event
         finally:
             service.following -= 1
@@ -160,6 +163,14 @@ async def events(request: Request) -> Response:
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(counted(), media_type=EVENT_STREAM, headers=headers)
+
+
+async def _may_still_read(request: Request, prefix: str) -> bool:
+    """A stream outlives many requests: it ends with the token that it was opened with."""
+    try:
+        return (await identify(request)).may_read(prefix)
+    except Problem:
+        return False
 
 
 async def redactions(request: Request) -> Response:
