@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from .. import __version__
 from ..errors import ConfigurationError, MlDashError
 from .completing import complete_prefixes
 from .output import Output
@@ -79,6 +80,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=PROGRAM)
 def group() -> None:
     """Records machine-learning experiments as an append-only journal, and reads them back.
 
@@ -97,7 +99,7 @@ def reads_experiments(command: Command) -> Command:
     with_source.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     options = (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
-        click.option("--dash-url", metavar="URL", help="Read from this server."),
+        click.option("--dash-url", "--api-url", metavar="URL", help="Read from this server."),
         click.option("--dash-root", metavar="FOLDER", help="Read from this folder. [$ML_DASH_ROOT, else .dash]"),
     )
     wrapped: Any = with_source
