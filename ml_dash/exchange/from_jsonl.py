@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import SourceFileError
-from ..facts.events import FILE_SAVED, METRIC_LOGGED, RUN_STARTED, Event
+from ..facts.events import EVENT_REDACTED, FILE_SAVED, METRIC_LOGGED, RUN_STARTED, Event
 from ..state import UNDECODABLE
 from .event_lines import from_line
 from .reports import Tally
@@ -69,6 +69,10 @@ def _events(file: Path, target: Target, tally: Tally) -> Iterator[Event]:
                     "Export it with a newer one"
                 )
             _count(event, tally)
+            if event.type == EVENT_REDACTED:
+                tally.note(
+                    "what was redacted is gone here too; `verify` shows it as not done, for it was done elsewhere"
+                )
             if event.type == FILE_SAVED:
                 _bring(file.parent / "files", event, target, tally)
             yield event

@@ -21,6 +21,7 @@ from ..facts.events import (
     RUN_STARTED,
     Event,
 )
+from ..opening.secrets_mask import mask_arguments
 from ..recording.output_lines import Lines
 from ..recording.param_forms import flatten
 from .reports import Tally
@@ -119,9 +120,10 @@ class Session:
         environment: dict[str, Any] = {
             "python": str(known.pop("python", "")).removeprefix("CPython ") or None,
             "platform": known.pop("os", None),
+            "user": known.pop("username", None),
             "executable": known.pop("executable", None),
             "cwd": known.pop("root", None),
-            "argv": [program, *arguments] if program else list(arguments),
+            "argv": mask_arguments([program, *arguments] if program else list(arguments), {}),
             "git": {"commit": git.get("commit"), "dirty": None, "branch": None} if isinstance(git, dict) else None,
             "packages": self._packages(),
         }
