@@ -172,7 +172,9 @@ class Appender:
             # Of a damaged archive that still gives every byte there is nothing to declare.
             found = [each for each in self._reader.damage if not each.declared and each.kind is not DamageKind.ARCHIVE]
             if found:
-                self._open_next(self._reader.position, tuple(damage.declaration for damage in found))
+                declared = tuple(damage.declaration for damage in found)
+                self._open_next(self._reader.position, declared)
+                self._reader.declare(declared)
             return found
 
     # -- reading -------------------------------------------------------------------------------------------------

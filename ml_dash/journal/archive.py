@@ -37,7 +37,7 @@ def rewriting(folder: JournalFolder) -> Iterator[None]:
     advice = (
         "It archives or redacts in this experiment: wait until it has ended, or look whether it is stopped (Ctrl-Z)"
     )
-    with JournalLock(folder.rewriting_path, disk=folder.disk, advice=advice):
+    with JournalLock(folder.rewriting_path, advice=advice):
         for abandoned in folder.rewritten_paths():
             folder.disk.remove(abandoned)
         yield

@@ -118,6 +118,10 @@ class JournalReader:
         self._inode = status.inode
         return self.segments[-1:] == [at.segment] and status.size == at.offset
 
+    def declare(self, declared: Iterable[Declaration]) -> None:
+        """The caller has written a header that says so."""
+        self._declared.update(declared)
+
     def advance(self, position: Position) -> None:
         """The caller has written up to `position` by itself, perhaps in a segment that it has just created."""
         here = self.position
@@ -337,18 +341,12 @@ class JournalReader:
         holes = [each for each in self._damage.values() if each.segment == segment and each.kind is DamageKind.CORRUPT]
         seq = self.next_seq
         for offset, size, found in file.troubles():
-            if not any(each.offset < offset + size and offset < each.offset + each.bytes for each in holes):
-                self._damage[segment, offset] = Damage(
-                    DamageKind.ARCHIVE,
-                    segment,
-                    offset,
-                    size,
-                    seq,
-                    seq - 1,
-                    False,
-                    "the archive as it was written",
-                    found,
-                )
+            end = offset + max(1, size)
+            if any(each.offset < end and offset < each.offset + max(1, each.bytes) for each in holes):
+                continue
+            expected = "the archive as it was written"
+            damage = Damage(DamageKind.ARCHIVE, segment, offset, size, seq, seq - 1, False, expected, found)
+            self._damage.setdefault((segment, offset), damage)
 
     def _second_history(self, extent: Extent, size: int) -> Damage:
         assert extent.header is not None

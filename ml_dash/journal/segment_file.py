@@ -17,7 +17,7 @@ from .disk import Disk, FileStatus
 from .folder import JournalFolder
 from .seekable import (
     FOOTER_BYTES,
-    FRAME_BYTES,
+    FRAME_HEADER_BYTES_MAX,
     Frame,
     content_size,
     find_frames,
@@ -25,6 +25,8 @@ from .seekable import (
     table_length,
 )
 
+WINDOW_BYTES_MAX = 2 * 1024 * 1024
+"""Of memory that a damaged frame may ask the decoder for."""
 SALVAGE_BYTES = 256
 """A damaged frame is given to the decoder in pieces of so many bytes: what it had decoded before the damage counts."""
 
@@ -110,7 +112,7 @@ class ArchivedSegment(SegmentFile):
     def __init__(self, disk: Disk, descriptor: int, path: str) -> None:
         super().__init__(disk, descriptor)
         self._zstandard = zstandard(f"The archived segment {path}")
-        self._decoder = self._zstandard.ZstdDecompressor(max_window_size=2 * FRAME_BYTES)
+        self._decoder = self._zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
         self.is_whole = True
         """Whether the seek table is what was written."""
         self.damaged: set[int] = set()
@@ -155,10 +157,15 @@ class ArchivedSegment(SegmentFile):
         frames = None
         if length is not None and length <= file_bytes:
             frames = read_table(self._read(file_bytes - length, length), file_bytes)
-        if frames is None:
+        if frames is None or not self._ends_as_stated(frames):
             self.is_whole = False
             return find_frames(self._read(0, file_bytes))
         return frames
+
+    def _ends_as_stated(self, frames: list[Frame]) -> bool:
+        """What the last frame holds is the one number in a table that could be another one."""
+        known = content_size(self._read(frames[-1].offset, FRAME_HEADER_BYTES_MAX)) if frames else None
+        return known is None or known[1] == frames[-1].size
 
     def _read(self, offset: int, count: int) -> bytes:
         """Of the file."""
