@@ -23,7 +23,7 @@ from math import inf
 from typing import Any
 
 from ..facts.columns import Column
-from .attempts import Ends, step_ends
+from .attempts import STEP_FIELDS, Ends, step_ends
 from .nouns import FieldState, FrozenDict, MetricState, ReachState, TrackState
 
 SUM_IS_PLAIN = sum([1e16, 1.0, -1e16]) == 0.0
@@ -46,8 +46,8 @@ class Field:
         self.max = field.max
         self.sum = field.sum
 
-    def extend(self, column: Column) -> None:
-        """Adds the values of a column that is not empty."""
+    def extend(self, column: Column) -> Ends | None:
+        """Adds the values of a column that is not empty; gives the least and the greatest if all are numbers."""
         self.last = last = column[-1]
         if isinstance(column, range) and type(self.sum) is int:
             numbers: Sequence[Number] = (column[0], last)
@@ -63,12 +63,13 @@ class Field:
             self.count += len(numbers)
             self.sum = total
             if not numbers:
-                return
+                return None
         low, high = min(numbers), max(numbers)
         if self.min is None or low < self.min:
             self.min = low
         if self.max is None or high > self.max:
             self.max = high
+        return (low, high) if isinstance(column, range) or len(numbers) == len(column) else None
 
     def state(self) -> FieldState:
         return FieldState(self.count, self.last, self.min, self.max, self.sum)
@@ -83,9 +84,10 @@ class Reach:
         self.count = reach.count
         self.steps: dict[str, Ends] = dict(reach.steps)
 
-    def extend(self, columns: Mapping[str, Column], count: int) -> None:
+    def extend(self, count: int, ends: Mapping[str, Ends]) -> None:
+        """`count` more points, whose steps reach that far."""
         self.count += count
-        for name, (low, high) in step_ends(columns, count).items():
+        for name, (low, high) in ends.items():
             known = self.steps.get(name)
             self.steps[name] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
 
@@ -115,12 +117,12 @@ class Metric:
     ) -> None:
         """Adds `count` points; each column holds one value of each of them.  `attempt` is the event with which it began
         that logged them, None where that is not known."""
-        fields = self.fields
+        fields, found = self.fields, {}
         for key, column in columns.items():
             field = fields.get(key)
             if field is None:
                 field = fields[key] = Field()
-            field.extend(column)
+            found[key] = field.extend(column)
         self.count += count
         self.last_seq = last_seq
         if self.first_seq is None:
@@ -129,7 +131,7 @@ class Metric:
             reach = self.reaches.get(attempt)
             if reach is None:
                 reach = self.reaches[attempt] = Reach()
-            reach.extend(columns, count)
+            reach.extend(count, _step_ends(columns, count, found))
 
     def state(self) -> MetricState:
         return replace(
@@ -140,6 +142,16 @@ class Metric:
             fields=FrozenDict({key: field.state() for key, field in self.fields.items()}),
             reaches=FrozenDict({attempt: reach.state() for attempt, reach in self.reaches.items()}),
         )
+
+
+def _step_ends(columns: Mapping[str, Column], count: int, ends: Mapping[str, Ends | None]) -> Mapping[str, Ends]:
+    """How far the steps of these points reach; `ends` are those of the columns that have nothing but numbers."""
+    for name in STEP_FIELDS:
+        if name in ends:
+            # Where the first of the fields has a number in each point, it is the step of each: what trainings log.
+            found = ends[name]
+            return step_ends(columns, count) if found is None else {name: found}
+    return {}
 
 
 def extend_track(track: TrackState, columns: Mapping[str, Column], count: int) -> TrackState:
