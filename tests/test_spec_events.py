@@ -134,16 +134,15 @@ def test_what_an_experiment_records_is_what_the_page_says(tmp_path: Path) -> Non
         failing()
     correct("alice/ml/a", 3, lr=0.2, reason="wrong", dash_root=tmp_path)
     redact("alice/ml/a", 4, "message", reason="leaked", dash_root=tmp_path)
-    [folder] = tmp_path.rglob("_journal")
-    replay = Replay(_folder(folder.parent))
-    state = replay.refresh()
-    assert state.unknown == {}
-    recorded = [
-        event
-        for line, blocks in replay.commits()
-        for event in events_of(blocks, line.first, line.time_us, line.writer, line.session)
-    ]
-    assert {event.type for event in recorded} == set(EVENT_TYPES) - {EXPERIMENT_FORKED}
+    with Experiment("alice/ml/b", dash_root=str(tmp_path), fork="alice/ml/a").run:
+        pass
+    recorded: list[Event] = []
+    for journal in tmp_path.rglob("_journal"):
+        replay = Replay(_folder(journal.parent))
+        assert replay.refresh().unknown == {}
+        for line, blocks in replay.commits():
+            recorded += events_of(blocks, line.first, line.time_us, line.writer, line.session)
+    assert {event.type for event in recorded} == set(EVENT_TYPES)
     for event in recorded:
         members = SECTIONS[event.type].members
         always = {member for member, presence in members.items() if presence != "given"}
