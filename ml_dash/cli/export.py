@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ..exchange.exporting import FORMATS, STANDARD_OUTPUT, export
@@ -76,8 +77,7 @@ def _say_of_output(report: ExportReport, as_json: bool) -> None:
         print(to_json(report.as_dict()), file=sys.stderr)
     elif sys.stderr.isatty() and not sys.stdout.isatty():
         console = Console(stderr=True, highlight=False)
-        for line in lines_about(report.counts, report.left_out, report.notes, "exported"):
-            console.print(line, markup=False)
+        print_counts(console, "exported", report.counts, report.left_out, report.notes)
 
 
 def _print(report: ExportReport, target: str, output: Output) -> None:
@@ -88,23 +88,26 @@ def _print(report: ExportReport, target: str, output: Output) -> None:
     count = len(report.files)
     where = report.files[0] if count == 1 else f"{count} files in {target}"
     output.line(Text.assemble((report.prefix, "bold"), f" → {where}"))
-    for line in lines_about(report.counts, report.left_out, report.notes, "exported"):
-        output.line(line)
+    print_counts(output.console, "exported", report.counts, report.left_out, report.notes)
 
 
-def lines_about(
-    counts: Mapping[str, int], left_out: Mapping[str, int], notes: tuple[str, ...], done: str
-) -> list[Text]:
+def print_counts(
+    console: Console, done: str, counts: Mapping[str, int], left_out: Mapping[str, int], notes: Sequence[str]
+) -> None:
     """What was carried over, what was not, and what else there is to say."""
-    lines = []
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
     if counts:
-        lines.append(Text(f"  {done}: {listed(counts)}"))
+        grid.add_row(f"  {done}", listed(counts))
     if left_out:
-        lines.append(Text(f"  not {done}: {listed(left_out)}", style="yellow"))
-    lines += [Text(f"  note: {note}", style="dim") for note in notes]
-    return lines
+        grid.add_row(Text(f"  not {done}", style="yellow"), listed(left_out))
+    for note in notes:
+        grid.add_row("  note", Text(note))
+    if grid.row_count:
+        console.print(grid)
 
 
-def listed(counts: Mapping[str, int]) -> str:
-    """`points 3,000; log lines 1`, whatever the kinds are called."""
-    return "; ".join(f"{kind} {count:,}" for kind, count in counts.items())
+def listed(counts: Mapping[str, int]) -> Text:
+    """`points 3,000 · log lines 1`, whatever the kinds are called."""
+    return Text(" · ".join(f"{kind} {count:,}" for kind, count in counts.items()))

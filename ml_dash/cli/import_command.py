@@ -8,7 +8,7 @@ from rich.text import Text
 from ..exchange.importing import FORMATS, find, import_from, places
 from ..exchange.reports import ImportReport
 from .counting import Counting
-from .export import lines_about
+from .export import print_counts
 from .output import Output
 
 
@@ -77,8 +77,8 @@ def _print(report: ImportReport, output: Output) -> None:
     output.line(
         Text.assemble((report.prefix, "bold"), ": ", (report.outcome, style), f" from {report.format}, {report.source}")
     )
+    counts = dict(report.kept)
     if report.events:
         read, written = sum(report.values_read.values()), sum(report.values_written.values())
-        output.line(f"  {report.events:,} events; {read:,} values of metrics read, {written:,} written")
-    for line in lines_about(report.kept, report.left_out, report.notes, "imported"):
-        output.line(line)
+        counts = {"events": report.events, "values of metrics read": read, "written": written, **counts}
+    print_counts(output.console, "imported", counts, report.left_out, report.notes)

@@ -88,8 +88,8 @@ def test_people_see_what_was_carried_over_and_what_was_not(recorded: Path, tmp_p
     target = str(tmp_path / "out")
     seen = "\n".join(on_a_terminal(["export", PREFIX, "--format", "csv", "--to", target], recorded, columns))
     assert f"{PREFIX} → " in seen
-    assert "exported: " in seen
-    assert "not exported: " in seen
+    assert "  exported " in seen
+    assert "  not exported " in seen
     seen = "\n".join(on_a_terminal(["import", str(SAMPLES / "0.6.27"), "--prefix", PREFIX], tmp_path, columns))
     assert f"{PREFIX}: imported from ml-dash" in seen
     assert ml_dash.load(PREFIX, dash_root=tmp_path).status == "COMPLETED"
