@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StorageError
 from .store_options import store_option
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(
 def _standing(store: Store | DashRoot, host: str) -> str:
     """Who may do what, in words.  Raises ConfigurationError where it would be everybody from everywhere."""
     from ..server.authentication import has_accounts, is_loopback
-    from ..server.store import Store
+    from ..server.store import Store, StoreError
 
     is_here = is_loopback(host)
     if not isinstance(store, Store):
@@ -79,7 +79,11 @@ def _standing(store: Store | DashRoot, host: str) -> str:
             f"--host {host}: a folder of local journals has no accounts, so everybody who reaches this machine could "
             "read it. Serve it on 127.0.0.1, or ship the journals to a store with accounts"
         )
-    if asyncio.run(has_accounts(store)):
+    try:
+        is_closed = asyncio.run(has_accounts(store))
+    except StoreError as error:
+        raise StorageError(f"store {store.name!r:.200} does not answer: {error}") from error
+    if is_closed:
         return "closed: everybody needs a token, which `ml-dash login` gets"
     if is_here:
         return "open: everybody on this machine can read and write; `ml-dash server user add` closes it"

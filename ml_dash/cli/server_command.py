@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..clock import from_datetime, now_us, to_datetime
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StorageError
 from .commands import Command
 from .output import Output
 from .store_options import store_option
@@ -49,14 +49,17 @@ def changes_people(command: Command) -> Command:
         for library in ("obstore", "argon2"):
             optional(library, "ml_dash[server]", "Accounts and tokens")
         from ..server.accounts import Accounts
-        from ..server.store import Store
+        from ..server.store import Store, StoreError
         from ..server.tokens import Tokens
 
         async def work() -> None:
             opened = Store.open(store)
             await command(people=People(Accounts(opened), Tokens(opened)), output=Output(as_json), **arguments)
 
-        asyncio.run(work())
+        try:
+            asyncio.run(work())
+        except StoreError as error:
+            raise StorageError(f"store {store!r:.200} does not answer: {error}") from error
 
     with_people.__doc__ = command.__doc__
     with_people.__name__ = command.__name__
@@ -170,13 +173,14 @@ class Lifetime(click.ParamType[Any]):
         found = re.fullmatch(r"(\d{1,6}) ?([mhdwy])", value.strip())
         try:
             if found is not None:
-                return now_us() + timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) // timedelta(microseconds=1)
-            moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+                moment = to_datetime(now_us()) + timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+            else:
+                moment = datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone(timezone.utc)
         except (ValueError, OverflowError):
             self.fail(
                 f"{value!r} is neither a time such as 12h, 30d, 1y nor a date such as 2027-01-31", parameter, context
             )
-        if moment.astimezone(timezone.utc) <= to_datetime(now_us()):
+        if moment <= to_datetime(now_us()):
             self.fail(f"{value!r} is over already", parameter, context)
         return from_datetime(moment)
 
