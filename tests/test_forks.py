@@ -324,6 +324,19 @@ def test_a_root_that_was_moved_as_a_whole_keeps_its_forks(tmp_path: Path) -> Non
     assert load(tmp_path / "b").damage == ()
 
 
+def test_a_parent_that_was_brought_from_another_machine_is_found_by_its_journal(tmp_path: Path) -> None:
+    parent(tmp_path)
+    train(tmp_path, FORK, range(10, 12), fork=PARENT)
+    fork = load(tmp_path).fork
+    assert fork is not None
+    brought = tmp_path / PARENT / "_journal" / "origins" / fork.journal
+    (tmp_path / PARENT).rename(tmp_path / "moved")
+    brought.parent.mkdir(parents=True)
+    (tmp_path / "moved").rename(brought)
+    assert load(tmp_path).metrics["train"].columns()["step"] == list(range(12))
+    assert load(tmp_path).damage == ()
+
+
 # --- opening ------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ from .disk import OPERATING_SYSTEM, Disk
 
 JOURNAL = "_journal"
 FILES = "_files"
+ORIGINS = "origins"
+"""Below `_journal`: journals of other machines that a server has of the same experiment, by their ids."""
 _SEGMENT_NAME = re.compile(r"([0-9]{8})\.jsonl(?:\.zst)?")
 _TEMPORARY_NAME = re.compile(r"\.[0-9]{8}\.[0-9a-z]+\.new")
 _REWRITTEN_NAME = re.compile(r"\.[0-9]{8}\.[0-9a-z]+\.rewritten\.new")

@@ -7,8 +7,9 @@ folder.
  1. Oldest first: of each ancestor what it had up to the event that was forked behind, then the journal's own commits,
     then what its dead writers left and nobody could commit yet.
  2. Numbers are those of the experiment that is read (`state/forks.py`, rule 2).
- 3. A parent is found by the prefix that it had, below the nearest folder above the fork that has it, and only if its
-    journal has the id that it had: an experiment that has taken its place since is not it.
+ 3. A parent is found by the prefix that it had, below the nearest folder above the fork that has it, also among the
+    journals that were brought from other machines, and only if its journal has the id that it had: an experiment that
+    has taken its place since is not it.
  4. What is missing of an ancestor is left out of the series and said in `damage`, never replaced by anything.
 """
 
@@ -25,7 +26,7 @@ from ..facts.events import EXPERIMENT_FORKED
 from ..journal.checkpoint import Trust
 from ..journal.contents import ContentStore
 from ..journal.damage import Damage, DamageKind
-from ..journal.folder import JournalFolder
+from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
 from ..journal.format import CommitLine
 from ..journal.leftovers import dead_writers, leftovers
 from ..journal.reader import JournalReader
@@ -119,9 +120,11 @@ def parent_folder(folder: JournalFolder, fork: Fork) -> JournalFolder | None:
     """Rule 3; None where it is not there."""
     parts = fork.prefix.split("/")
     for root in folder.experiment.parents:
-        parent = JournalFolder(root.joinpath(*parts), folder.disk, fork.prefix)
-        if parent.exists() and _is_journal(parent, fork.journal):
-            return parent
+        own = root.joinpath(*parts)
+        for experiment in (own, own / JOURNAL / ORIGINS / fork.journal):
+            parent = JournalFolder(experiment, folder.disk, fork.prefix)
+            if parent.exists() and _is_journal(parent, fork.journal):
+                return parent
     return None
 
 

@@ -27,12 +27,11 @@ import orjson
 from ..errors import RefusedError
 from ..ids import new_id
 from ..journal.disk import OPERATING_SYSTEM, Disk
-from ..journal.folder import JOURNAL, JournalFolder
+from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
 from ..journal.reader import JournalReader
 from .protocol import Head
 from .server import Server
 
-ORIGINS = "origins"
 MARK = "mirror.json"
 WRITE_BYTES = 4 * 1024 * 1024
 

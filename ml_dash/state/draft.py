@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .nouns import FrozenDict, MetricState, State, WriterState
+from .nouns import Fork, FrozenDict, MetricState, State, WriterState
 from .parameters import Parameters
 from .series import Metric
 
@@ -91,8 +91,8 @@ class Draft:
         self._state = state
 
     @property
-    def is_fork(self) -> bool:
-        return self._state.fork is not None
+    def fork(self) -> Fork | None:
+        return self._state.fork
 
     # -- what every event changes --------------------------------------------------------------------------------
 

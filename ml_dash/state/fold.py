@@ -52,7 +52,7 @@ from ..facts.events import (
 )
 from .corrections import Corrections, correction_of, corrections_in
 from .draft import Draft, given, text
-from .forks import born_of
+from .forks import born_of, fork_of
 from .nouns import EMPTY, Correction, FileState, State, TrackState
 from .redactions import redaction_of
 from .series import extend_track
@@ -334,7 +334,7 @@ def _last_time_us(block: Block, line: CommitFacts) -> int:
 
 
 def _experiment_forked(draft: Draft, event: Event) -> None:
-    if event.seq != 1 or not draft.is_fork:
+    if draft.fork is None or draft.fork != fork_of(event.data):
         raise ValueError("an experiment begins as a fork, or never becomes one")
 
 

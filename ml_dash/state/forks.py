@@ -1,6 +1,7 @@
 """What `experiment.forked` says: an experiment that begins as another one was, behind one of its events.
 
- 1. It counts as the first event of a journal, and nowhere else.
+ 1. It counts as the first event of a journal, and nowhere else.  One that says the same again, as where the journals of
+    several machines are merged that all began as this fork, is known and changes nothing.
  2. Numbers go on: event n of the parent is event n − N of its fork, where N is the event that it was forked behind.  So
     the fork's own events are 1, 2, …, and what it has from its parent has numbers up to 0.
  3. It carries the parent's state after event N, so that the fork's state is the fold of its own journal, whatever
