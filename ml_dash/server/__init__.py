@@ -1,5 +1,13 @@
 """The server: journals and saved files of a team, verified before they are stored.
 
-authentication   who asks, and what they may do
-problems         what is answered when something is wrong
+app              the application: `create_app(store)`; running    a process that serves it
+store            objects, created once; copies   what is stored of one journal; journals   of all, and adding to them
+append           whether a batch goes on from where a journal ends: pure
+blobs            content of saved files
+dash_root        a folder of local journals, served as it is; library    what both kinds of journals can do
+lines, following, reading    commits, event streams, state and columns
+bodies, ranges, requests, problems    what HTTP asks for, checked, and how it is refused
+journal_routes, reading_routes, blob_routes, account_routes    the addresses
+authentication   who asks, and what they may do; accounts, tokens, device, limits, pages, guarding    how they came to it
+figures          for Prometheus; settings, service, bell    what they share
 """
