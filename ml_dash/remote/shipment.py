@@ -22,7 +22,7 @@ from ..journal.chain import Position
 from ..journal.folder import JournalFolder
 from ..state.nouns import Redaction
 from . import cursor
-from .batches import BatchSize, Next
+from .batches import BATCH_BYTES_START, BatchSize, Next
 from .blobs import FileShipment
 from .cursor import Mark
 from .local_bytes import Batch, LocalBytes
@@ -54,13 +54,21 @@ class Shipment:
     `encoding` is how batches are compressed; without it what this machine can and the way to the server needs.
     """
 
-    def __init__(self, folder: JournalFolder, prefix: str, server: Server, *, encoding: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: JournalFolder,
+        prefix: str,
+        server: Server,
+        *,
+        encoding: str | None = None,
+        batch_bytes_max: int = BATCH_BYTES,
+    ) -> None:
         self._folder = folder
         self._prefix = prefix
         self.server = server
         self._encoding = encoding or best_encoding(server.url)
         self._local = LocalBytes(folder)
-        self._size = BatchSize(BATCH_BYTES)
+        self._size = BatchSize(batch_bytes_max, min(batch_bytes_max, BATCH_BYTES_START))
         self._at: Position | None = None
         self._is_known = False
         self._journal: str | None = None
@@ -142,8 +150,8 @@ class Shipment:
             return (
                 f"{here} has lost its end: {copy}, and this one in segment {own.segment:08d} at byte {own.offset}, "
                 f"event {own.next_seq - 1}. A file was cut, or an older copy put in its place. Nothing was changed. "
-                f"`ml-dash pull {self._prefix} --dash-root {root_of(self._folder)} --dash-url {url}` brings back what is "
-                "missing; call it before anything is recorded there"
+                f"`ml-dash pull {self._prefix} --dash-root {root_of(self._folder)} --dash-url {url}` brings back what "
+                "is missing; call it before anything is recorded there"
             )
         return (
             f"{here} and its copy on {url} go on differently: {copy}, and that line does not stand here. Probably a "
