@@ -13,7 +13,9 @@ from .commands import EXIT_FAILED
 
 
 @click.command("demo")
-@click.option("--dash-root", metavar="FOLDER", default=".dash", envvar="ML_DASH_ROOT", show_default=True)
+@click.option(
+    "--dash-root", metavar="FOLDER", default=".dash", envvar="ML_DASH_ROOT", show_default=True, help="Record there."
+)
 def command(dash_root: str) -> None:
     """Train a real model, kill it half-way, resume it, and count what was lost.
 
