@@ -18,6 +18,7 @@ from starlette.types import Message
 from ml_dash.server import accounts
 from ml_dash.server.accounts import Accounts
 from ml_dash.server.app import create_app
+from ml_dash.server.device import TRIES_MAX, Devices
 from ml_dash.server.settings import Settings
 from ml_dash.server.store import Store
 from ml_dash.server.tokens import Tokens
@@ -448,6 +449,23 @@ def test_thousands_of_guesses_of_a_password_are_few_whoever_s_and_from_wherever(
     assert statuses.keys() <= {403, 400, 429}
     assert statuses[403] <= 130, "of one owner's password a hundred, and what grew back"
     assert len(asyncio.run(Tokens(store).all())) == 0
+
+
+def test_wrong_passwords_end_a_request_wherever_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "PasswordHasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    store = with_alice()
+    _, made = asyncio.run(Devices(store).request("ml-dash", "laptop", "10.0.0.1"))
+    wrong = {"user_code": made.user_code, "owner": "alice", "password": "wrong password", "step": "sign-in"}
+    statuses, _ = guess(store, "/device", [wrong] * TRIES_MAX + [{**wrong, "password": PASSWORD}])
+    assert statuses == {403: TRIES_MAX, 400: 1}
+
+
+def test_what_is_right_costs_no_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "PasswordHasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    store = with_alice()
+    _, made = asyncio.run(Devices(store).request("ml-dash", "laptop", "10.0.0.1"))
+    right = {"user_code": made.user_code, "owner": "alice", "password": PASSWORD, "step": "sign-in"}
+    assert guess(store, "/device", [right] * 700)[0] == {200: 700}
 
 
 def _expired(server: Served) -> str:
