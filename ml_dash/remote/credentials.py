@@ -34,6 +34,7 @@ STORE_S_MAX = 60.0
 FILE_BYTES_MAX = 65_536
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _NO_KEYCHAINS = ("keyring.backends.fail", "keyring.backends.null")
+_NONE = "there is none on this machine"
 _problem: str | None = None
 
 
@@ -93,6 +94,11 @@ def describe(url: str) -> Kept | None:
 def keychain_problem() -> str | None:
     """Why the keychain was of no use the last time, in words; None where it was."""
     return _problem
+
+
+def keychain_hint() -> str:
+    """What to add where a token is missed: that a keychain may have one, and does not give it."""
+    return "" if _problem in (None, _NONE) else f". The keychain cannot be used: {_problem}"
 
 
 def store_token(url: str, token: str, owner: str | None) -> Kept:
@@ -200,7 +206,7 @@ def _put(question: Callable[[Any], str | None], answers: list[str | None], probl
 
         chain = keyring.get_keyring()
         if type(chain).__module__ in _NO_KEYCHAINS:
-            problems.append("there is none on this machine")
+            problems.append(_NONE)
             return
         answers.append(question(chain))
     except Exception as error:

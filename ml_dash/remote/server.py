@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ..errors import NetworkError, RefusedError
+from ..errors import AuthenticationError, NetworkError, RefusedError
 from . import protocol
+from .credentials import keychain_hint, token_for
 from .protocol import Head
 from .transport import TIMEOUT_S, Transport, Wire
 
@@ -62,8 +63,6 @@ class Server:
     @classmethod
     def at(cls, url: str, *, timeout_s: float = TIMEOUT_S) -> Server:
         """With the token that this machine keeps for it, if there is one."""
-        from .credentials import token_for
-
         return cls(url, token_for(url), timeout_s=timeout_s)
 
     @property
@@ -83,7 +82,10 @@ class Server:
 
     def user(self, timeout_s: float = USER_TIMEOUT_S) -> User:
         """Raises AuthenticationError where a token is needed and there is none, or it is not accepted."""
-        members = self._object("GET", protocol.USER, timeout_s=timeout_s)
+        try:
+            members = self._object("GET", protocol.USER, timeout_s=timeout_s)
+        except AuthenticationError as error:
+            raise AuthenticationError(f"{error}{keychain_hint()}") from None
         token = members.get("token") or {}
         return User(
             members.get("owner"),

@@ -150,6 +150,7 @@ def test_without_a_keychain_a_file_keeps_it_that_only_its_owner_reads(
     problem = credentials.keychain_problem()
     assert chain is Forgetful or problem
     assert TOKEN not in str(problem)
+    assert ("locked" in credentials.keychain_hint().lower()) == (chain is Locked)
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["https-dash.example.org.json"]
 
 
@@ -211,6 +212,7 @@ def test_a_keychain_that_never_answers_is_waited_for_once_and_the_file_is_used(
     assert credentials.token_for(URL) == TOKEN
     assert credentials.describe(URL) is not None
     assert silent.asked == 1
+    assert "did not answer" in credentials.keychain_hint()
     silent.end.set()
 
 
