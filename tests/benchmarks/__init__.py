@@ -1,8 +1,10 @@
-"""Figures, each beside a raw baseline of the same run: `python -m tests.benchmarks [--quick] [--write] [ROW…]`.
+"""Figures, each beside a raw baseline of the same run: `python -m tests.benchmarks [--part NAME] [--quick] [--write]`.
 
 __main__    takes turns between us and the baselines, prints the table, writes it into spec/performance.md
-rows        what is measured, its target, and what it is a ratio of
+rows        what is measured, its target, and what it is a ratio of; past_rows those of reading back
 measures    one measurement, in a process of its own: `python -m tests.benchmarks.measures NAME FOLDER`
+past        those of reading back
+journals    what they read
 baselines   the same work without ml_dash
 clockwork   percentiles, pacing, memory
 """

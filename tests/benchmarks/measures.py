@@ -118,34 +118,6 @@ def history(recorder: str, folder: Path, size: int) -> Figures:
     return sustained(recorder, folder, size)
 
 
-def replay(recorder: str, folder: Path, size: int) -> Figures:
-    """From the first byte to the full state, no checkpoint; the one that was there is put back for the others."""
-    from ml_dash import load
-
-    checkpoint = folder / PREFIX / "_journal/checkpoint.json"
-    kept = checkpoint.read_bytes()
-    checkpoint.unlink()
-    start = perf_counter()
-    run = load(PREFIX, dash_root=folder)
-    seconds = perf_counter() - start
-    checkpoint.write_bytes(kept)
-    return {"points_per_s": run.metrics["train"].count / seconds}
-
-
-def columns(recorder: str, folder: Path, size: int) -> Figures:
-    """One metric as NumPy arrays; loading the state is not counted."""
-    import numpy
-
-    from ml_dash import load
-
-    assert numpy.float64
-    metric = load(PREFIX, dash_root=folder).metrics["train"]
-    start = perf_counter()
-    arrays = metric.to_numpy()
-    seconds = perf_counter() - start
-    return {"points_per_s": len(arrays["loss"]) / seconds}
-
-
 def opening(recorder: str, folder: Path, size: int) -> Figures:
     """Opening for appending; size 0 is an experiment without history."""
     from ml_dash import Experiment
@@ -160,16 +132,6 @@ def opening(recorder: str, folder: Path, size: int) -> Figures:
     grown = resident_bytes() - before
     experiment.run.complete()
     return {"ms": seconds * 1e3, "bytes": float(grown)}
-
-
-def verify(recorder: str, folder: Path, size: int) -> Figures:
-    from ml_dash import verify
-
-    start = perf_counter()
-    report = verify(PREFIX, dash_root=folder)
-    seconds = perf_counter() - start
-    assert report.ok
-    return {"mb_per_s": report.bytes / 1e6 / seconds}
 
 
 def hashing(recorder: str, folder: Path, size: int) -> Figures:
@@ -197,16 +159,16 @@ def importing(recorder: str, folder: Path, size: int) -> Figures:
     return {"ms": (taken["import ml_dash"] - taken["pass"]) * 1e3}
 
 
-MEASURES: dict[str, Callable[[str, Path, int], Figures]] = {
-    each.__name__: each
-    for each in (call, paced, sustained, many, memory, history, replay, columns, opening, verify, hashing, importing)
-}
+OWN = (call, paced, sustained, many, memory, history, opening, hashing, importing)
 
 
 def main(arguments: list[str]) -> None:
+    from .past import PAST
+
     name, recorder, folder, size = arguments
     os.makedirs(folder, exist_ok=True)
-    figures: dict[str, Any] = MEASURES[name](recorder, Path(folder), int(size))
+    measures = {each.__name__: each for each in (*OWN, *PAST)}
+    figures: dict[str, Any] = measures[name](recorder, Path(folder), int(size))
     print(json.dumps(figures))
 
 
