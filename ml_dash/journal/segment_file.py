@@ -89,9 +89,9 @@ class SegmentFile:
         """Whether anything behind a byte cannot be had any more."""
         return False
 
-    def is_at(self, path: str) -> bool:
-        """Whether this file is the one that stands under that path."""
-        return self._disk.same_file(self._descriptor, path)
+    def is_at(self, *paths: str) -> bool:
+        """Whether this file is the one that stands under any of these paths."""
+        return any(self._disk.same_file(self._descriptor, path) for path in paths)
 
     def sync(self) -> None:
         self._disk.sync_data(self._descriptor)

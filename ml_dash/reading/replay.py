@@ -29,6 +29,7 @@ from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..journal.leftovers import dead_writers, leftovers, try_drain
 from ..journal.reader import JournalReader
+from ..journal.segment_file import file_status
 from ..state import EMPTY, Correction, Fold, Redaction, State, blocks_before
 
 KEEP_BYTES_MIN = 256 * 1024
@@ -116,7 +117,7 @@ class Replay:
     def _bytes_behind_kept(self) -> int:
         kept, total = self._kept, 0
         for number in self.folder.segment_numbers():
-            status = self.folder.disk.status(self.folder.segment_path(number))
+            status = file_status(self.folder, number)
             if status is not None and (kept is None or number >= kept.segment):
                 total += status.size - (kept.offset if kept is not None and number == kept.segment else 0)
         return total

@@ -22,6 +22,7 @@ from ..journal.chart import Extent, chart
 from ..journal.folder import JournalFolder
 from ..journal.format import HASH_TAIL_BYTES, SEGMENT_BYTES_MAX, CommitLine, decode_redacted, stated_hash
 from ..journal.reader import JournalReader
+from ..journal.segment_file import SegmentFile, open_segment
 from ..state.nouns import Redaction
 from ..state.redactions import redactions_in
 from .batches import Next, following, living, place
@@ -70,16 +71,16 @@ class LocalBytes:
         self._disk = folder.disk
         self._reader = JournalReader(folder)
         self._extents: list[Extent] = []
-        self._descriptor = -1
+        self._file: SegmentFile | None = None
         self._open_segment = 0
         self._named_segment = 0
         self._redactions: dict[tuple[int, int], Redaction] | None = None
         self.blocked: Blocked | None = None
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            self._disk.close(self._descriptor)
-        self._descriptor, self._open_segment = -1, 0
+        if self._file is not None:
+            self._file.close()
+        self._file, self._open_segment = None, 0
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class LocalBytes:
         pieces, end, redactions = self._lines(extent, start, bytes_max)
         pieces, end = self._only_durable(extent, start, pieces, end)
         if is_at_header:
-            pieces.insert(0, self._disk.read_at(self._descriptor, 0, start.offset))
+            pieces.insert(0, self._opened.read_at(0, start.offset))
         if not pieces:
             return None
         data = b"".join(pieces)
@@ -167,7 +168,7 @@ class LocalBytes:
         pieces: list[bytes] = []
         redactions: list[Redaction] = []
         while at.offset < end_byte and at.offset - start.offset < bytes_max:
-            data = self._disk.read_at(self._descriptor, at.offset, min(size, end_byte - at.offset))
+            data = self._opened.read_at(at.offset, min(size, end_byte - at.offset))
             reached, is_full = at, False
             for line in walk(data, at):
                 is_full = at.offset > start.offset and line.end - start.offset > bytes_max
@@ -194,7 +195,7 @@ class LocalBytes:
     def _stop_at(self, extent: Extent, at: Position, data: bytes, end_byte: int) -> None:
         """Rule 3: tells damage from a line that is still being written."""
         if extent.accepted is None:
-            rest = self._disk.read_at(self._descriptor, at.offset, end_byte - at.offset)
+            rest = self._opened.read_at(at.offset, end_byte - at.offset)
             if not is_corrupt(rest, at):
                 return
         self.blocked = Blocked(extent.segment, at.offset, f"{data[:40]!r} does not continue the hash chain")
@@ -211,7 +212,7 @@ class LocalBytes:
         if extent.accepted is not None or end.offset <= end.fence:
             return pieces, end
         try:
-            self._disk.sync_data(self._descriptor)
+            self._opened.sync()
         except OSError:
             return self._up_to_fence(start, pieces, end.fence)
         if self._disk.exists(self._folder.unsynced_path(extent.segment)):
@@ -252,17 +253,31 @@ class LocalBytes:
 
     # -- files ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _opened(self) -> SegmentFile:
+        assert self._file is not None
+        return self._file
+
     def _open(self, segment: int) -> None:
-        if self._open_segment == segment and self._disk.same_file(self._descriptor, self._folder.segment_path(segment)):
+        if self._open_segment == segment and self._file is not None and self._file.is_at(*self._paths(segment)):
             return
         self.close()
         # Kept open: whether a sync has failed is told to whoever had the file open then.
-        self._descriptor = self._disk.open_read(self._folder.segment_path(segment))
+        self._file = open_segment(self._folder, segment)
         self._open_segment = segment
+
+    def _paths(self, segment: int) -> tuple[str, str]:
+        return self._folder.segment_path(segment), self._folder.archived_path(segment)
 
     def _size(self, segment: int) -> int | None:
         status = self._disk.status(self._folder.segment_path(segment))
-        return None if status is None else status.size
+        if status is not None:
+            return status.size
+        try:
+            with open_segment(self._folder, segment) as file:
+                return file.size
+        except FileNotFoundError:
+            return None
 
     def _end_of(self, extent: Extent) -> int:
         size = self._size(extent.segment) or 0
@@ -271,7 +286,7 @@ class LocalBytes:
     def _hash_before(self, head: Head) -> str | None:
         self._open(head.segment)
         start = max(0, head.offset - HASH_TAIL_BYTES - 1)
-        tail = self._disk.read_at(self._descriptor, start, head.offset - start)
+        tail = self._opened.read_at(start, head.offset - start)
         return stated_hash(tail[:-1]) if tail.endswith(b"\n") else None
 
 

@@ -18,6 +18,7 @@ from ..journal.chart import Extent, chart
 from ..journal.disk import OPERATING_SYSTEM
 from ..journal.folder import FILES, JournalFolder
 from ..journal.reader import JournalReader
+from ..journal.segment_file import open_segment
 from ..prefix import parse_prefix
 from ..reading.listing import Pattern, prefixes_below
 from ..remote.protocol import Head
@@ -57,8 +58,14 @@ class DashRoot:
         return await asyncio.to_thread(self._segments, prefix)
 
     async def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
-        async for chunk in self.read_content(Path(self.folder_of(prefix).segment_path(segment)), start, end):
-            yield chunk
+        folder = self.folder_of(prefix)
+        try:
+            file = await asyncio.to_thread(open_segment, folder, segment)
+        except FileNotFoundError:
+            raise Missing(folder.segment_path(segment)) from None
+        with file:
+            for at in range(start, end, CHUNK_BYTES):
+                yield await asyncio.to_thread(file.read_at, at, min(CHUNK_BYTES, end - at))
 
     async def read_content(self, path: Path, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes of a file.  Raises Missing."""
