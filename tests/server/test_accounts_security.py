@@ -65,6 +65,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def tokens(server: Served) -> dict[str, str]:
     made = {
         "bob's": create_token(server.store, "bob"),
+        "ali's": create_token(server.store, "ali"),
+        "project's": create_token(server.store, "project"),
         "read-only": create_token(server.store, "alice", "--read-only"),
         "revoked": create_token(server.store, "alice", "--name", "to be revoked"),
         "expired": _expired(server),
@@ -123,11 +125,12 @@ def test_what_is_no_good_token_is_401_everywhere(server: Served, tokens: dict[st
 
 
 @pytest.mark.usefixtures("nothing_is_stored")
-def test_another_owner_s_token_reads_and_writes_nothing(server: Served, tokens: dict[str, str]) -> None:
+@pytest.mark.parametrize("whose", ["bob's", "ali's", "project's"])
+def test_another_owner_s_token_reads_and_writes_nothing(server: Served, tokens: dict[str, str], whose: str) -> None:
     for method, path in READS + WRITES:
-        answer = ask(server, method, path, bearer(tokens["bob's"]))
+        answer = ask(server, method, path, bearer(tokens[whose]))
         assert answer.status_code == 403, f"{method} {path}: {answer.text}"
-    mine = ask(server, "GET", "/v1/experiments?pattern=**", bearer(tokens["bob's"]))
+    mine = ask(server, "GET", "/v1/experiments?pattern=**", bearer(tokens[whose]))
     assert mine.json()["experiments"] == []
 
 
