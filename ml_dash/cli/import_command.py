@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
+from click.exceptions import Exit
 from rich.text import Text
 
 from ..exchange.importing import FORMATS, find, import_from, places
 from ..exchange.reports import ImportReport
+from .commands import EXIT_FAILED
 from .counting import Counting
 from .export import print_counts
 from .output import Output
@@ -50,9 +54,14 @@ def command(
         output.json([report.as_dict() for report in reports])
     elif output.is_plain:
         output.table([], [_cells(report) for report in reports])
+        for report in reports:
+            if report.outcome == "failed":
+                print(f"ml-dash: {report.prefix}: {report.notes[0]}", file=sys.stderr)
     else:
         for report in reports:
             _print(report, output)
+    if any(report.outcome == "failed" for report in reports):
+        raise Exit(EXIT_FAILED)
 
 
 def _show_found(sources: tuple[str, ...], format: str | None, prefix: str | None, output: Output) -> None:
@@ -73,7 +82,7 @@ def _cells(report: ImportReport) -> tuple[str, ...]:
 
 
 def _print(report: ImportReport, output: Output) -> None:
-    style = "dim" if report.outcome == "already imported" else "green"
+    style = {"already imported": "dim", "failed": "bold red"}.get(report.outcome, "green")
     output.line(
         Text.assemble((report.prefix, "bold"), ": ", (report.outcome, style), f" from {report.format}, {report.source}")
     )

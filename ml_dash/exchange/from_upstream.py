@@ -59,11 +59,23 @@ def _folders(path: Path) -> Iterator[Path]:
         if JOURNAL in folders:
             folders.clear()
             continue
-        is_one = EXPERIMENT in files or "parameters.json" in files
-        is_one = is_one or ("metrics" in folders and any(Path(here, "metrics").rglob("data.jsonl")))
+        is_one = _is_experiment(Path(here), files, folders)
         if is_one:
             yield Path(here)
         folders[:] = [name for name in folders if not (is_one and name in LAYOUT)]
+
+
+def _is_experiment(folder: Path, files: list[str], folders: list[str]) -> bool:
+    """Any of its parts is enough, if it is what that package writes: others have files of these names too."""
+    if EXPERIMENT in files and {"created_at", "prefix"} & read_json(folder / EXPERIMENT, Tally(), "").keys():
+        return True
+    if (
+        "parameters.json" in files
+        and {"data", "updatedAt"} <= read_json(folder / "parameters.json", Tally(), "").keys()
+    ):
+        return True
+    has_metrics = "metrics" in folders and any((folder / "metrics").rglob("data.jsonl"))
+    return has_metrics or ("logs" in folders and (folder / "logs" / "logs.jsonl").exists())
 
 
 def _files(folder: Path) -> Iterator[Path]:

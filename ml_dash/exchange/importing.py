@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import now_us, to_datetime
-from ..errors import ConfigurationError, ExperimentError, SourceFileError
+from ..errors import ConfigurationError, ExperimentError, MlDashError, SourceFileError
 from ..facts.events import Event
 from ..history import events as events_of
 from ..journal.contents import ContentStore
@@ -56,7 +56,8 @@ def import_from(
     `format` is "jsonl" (what `ml_dash.export` wrote), "ml-dash" (a folder of the package of that name), "wandb" (an
     offline run, or the folder of several) or "tensorboard" (event files); it is looked for unless given.  `prefix` is
     where a single experiment goes, or below which several do; without it each goes where its source says.  `force`
-    replaces what an earlier import made there.
+    replaces what an earlier import made there.  Of several experiments one that fails does not keep the others out: its
+    report says why.
 
     Raises SourceFileError where `source` does not exist, ConfigurationError where it holds nothing that can be
     imported, MissingExtraError where the package that reads it is not installed, ExperimentError where the prefix holds
@@ -66,7 +67,16 @@ def import_from(
     root = find_place(DEFAULT_ROOT if dash_root is None else dash_root, None).root
     assert root is not None
     aims = places(found, prefix)
-    return [_import_one(each, aim, root, force, on_progress) for each, aim in zip(found, aims, strict=True)]
+    reports = []
+    for each, aim in zip(found, aims, strict=True):
+        try:
+            reports.append(_import_one(each, aim, root, force, on_progress))
+        except MlDashError as error:
+            if len(found) == 1:
+                raise
+            # One that is broken must not keep the others out.
+            reports.append(ImportReport(str(each.path), each.format, aim, "failed", notes=(str(error),)))
+    return reports
 
 
 def find(source: str | os.PathLike[str], format: str | None = None) -> list[Found]:

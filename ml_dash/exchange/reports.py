@@ -45,10 +45,10 @@ class Tally:
 class ImportReport:
     """What became of one experiment of a source.
 
-    `outcome` is "imported", "replaced" (`force=True`; the journal before is kept) or "already imported" (nothing was
-    done, and the counts are empty).  `values_read` counts what the source has of each field of each metric and
-    `values_written` what was read back from the new journal: they are equal, else the import raises.  `left_out` says
-    by kind what could not be carried over.
+    `outcome` is "imported", "replaced" (`force=True`; the journal before is kept), "already imported" (nothing was
+    done, and the counts are empty) or "failed" (one of several; `notes` has the error).  `values_read` counts what the
+    source has of each field of each metric and `values_written` what was read back from the new journal: they are
+    equal, else the import fails.  `left_out` says by kind what could not be carried over.
     """
 
     source: str

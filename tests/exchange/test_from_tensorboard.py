@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -210,3 +211,30 @@ def test_a_folder_without_anything_to_import_is_named(tmp_path: Path) -> None:
         find(tmp_path / "nowhere")
     with pytest.raises(ConfigurationError, match="mlflow"):
         find(tmp_path, "mlflow")
+
+
+def test_one_broken_run_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        file = _write(tmp_path / "runs" / name, [(START, 0, "x", 1.0)])
+        if name == "b":
+            file.write_bytes(b"\0" * 7)
+    reports = {each.prefix: each for each in import_from(tmp_path / "runs", dash_root=tmp_path / "root", prefix="a/tb")}
+    assert {prefix: each.outcome for prefix, each in reports.items()} == {
+        "a/tb/a": "imported",
+        "a/tb/b": "failed",
+        "a/tb/c": "imported",
+    }
+    assert "nothing was imported" in reports["a/tb/b"].notes[0]
+    assert sorted(each.prefix for each in ml_dash.experiments(dash_root=tmp_path / "root")) == ["a/tb/a", "a/tb/c"]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "google.protobuf"])
+def test_without_the_package_the_error_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _write(tmp_path / "runs", [(START, 0, "x", 1.0)])
+    for module in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ml_dash.MissingExtraError, match=r"ml_dash\[tensorboard\]"):
+        import_one(tmp_path / "runs", tmp_path / "root")
+    assert list(tmp_path.rglob("_journal")) == []

@@ -191,6 +191,13 @@ def test_a_file_is_never_taken_from_outside_the_experiment(copied: Path, tmp_pat
     assert report.left_out["file without content"] == 1
 
 
+def test_files_of_others_that_have_the_same_names_are_not_taken_for_theirs(tmp_path: Path) -> None:
+    (tmp_path / "parameters.json").write_text('{"lr": 1}')
+    (tmp_path / "experiment.json").write_text('{"name": "x"}')
+    with pytest.raises(ml_dash.ConfigurationError, match="nothing to import"):
+        find(tmp_path)
+
+
 def test_our_own_experiments_are_not_taken_for_theirs(tmp_path: Path) -> None:
     with Experiment(PREFIX, dash_root=tmp_path, console=False).run as run:
         run.metrics("m").log(x=1)
