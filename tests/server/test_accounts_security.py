@@ -300,6 +300,22 @@ def test_an_open_server_answers_to_names_of_its_own_machine_alone(tmp_path: Path
             assert httpx.get(f"{served.url}/v1/experiments", headers={"Host": host}).status_code == 200, host
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((host, 200) for host in ["127.0.0.1", "127.8.8.8", "::1", "localhost"]),
+        *((host, 401) for host in ["0.0.0.0", "::", "192.168.1.1", "dash.example.org", "127.0.0.1.example.org"]),
+    ],
+)
+def test_only_a_server_on_loopback_is_ever_open(host: str, status: int) -> None:
+    async def work() -> int:
+        transport = httpx.ASGITransport(create_app(Store.in_memory(), Settings(host=host)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get("/v1/user")).status_code
+
+    assert asyncio.run(work()) == status
+
+
 def test_the_page_repeats_nothing_as_html_and_loads_nothing(server: Served) -> None:
     evil = '"><script>alert(1)</script>'
     shown = httpx.get(f"{server.url}/device", params={"user_code": evil})
