@@ -49,7 +49,9 @@ class Sections(click.ParamType[Any]):
 @click.command("diff")
 @click.argument("a", metavar="A[@MOMENT]")
 @click.argument("b", metavar="[B][@MOMENT]", required=False)
-@click.option("--only", type=Sections(), metavar="SECTIONS", help=f"Only these of {', '.join(SECTIONS)}: params,files")
+@click.option(
+    "--only", type=Sections(), metavar="SECTIONS", help=f"Only these, as in params,files: {', '.join(SECTIONS)}."
+)
 @click.option("--exit-code", "says_by_code", is_flag=True, help="End with 1 if anything differs, as git diff does.")
 @reads_experiments
 def command(
@@ -61,7 +63,7 @@ def command(
     experiment is meant: A@50 is compared with how it stands now, A@50 @80 with event 80.
 
     \b
-    Example: ml-dash diff alice/mnist/baseline alice/mnist/wider --only params,metrics
+    Example: ml-dash diff alice/mnist/baseline alice/mnist/wider
              ml-dash diff 'alice/mnist/baseline@2 hours ago'
     """
     (prefix, at), second = _point(a), _point(b) if b is not None else None

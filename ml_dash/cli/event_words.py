@@ -41,8 +41,12 @@ class Narrator:
         return self._sessions.setdefault(session, len(self._sessions) + 1)
 
     def changes(self, event: Event) -> list[tuple[str, Any, Any]]:
-        """`(parameter, old, new)` for each that the event changes; ABSENT where there is none.  Tells it once only."""
-        if event.type != PARAMS_SET or not isinstance(params := event.data.get("params"), dict):
+        """`(parameter, old, new)` for each that the event changes; ABSENT where there is none.  Tells it once only.
+
+        An event that is not what an event of parameters is changes none, as the fold has it.
+        """
+        params = event.data.get("params")
+        if event.type != PARAMS_SET or not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
             return []
         before = dict(self._params.flat)
         for key, value in params.items():
@@ -52,7 +56,7 @@ class Narrator:
 
     def words(self, event: Event, changes: list[tuple[str, Any, Any]]) -> str:
         """One line, without its type."""
-        if event.type == PARAMS_SET:
+        if changes:
             return ", ".join(change_words(*each) for each in changes)
         tell = _TELLERS.get(event.type)
         try:

@@ -99,7 +99,7 @@ def cell(column: Column, value: Any, *, exact: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return local_time(value)
+        return value.isoformat().replace("+00:00", "Z") if exact else local_time(value)
     if column.name in ("tags", "bindrs"):
         return ", ".join(map(str, value))
     if isinstance(value, (int, float)) and not exact:

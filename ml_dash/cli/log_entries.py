@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..facts.events import PARAMS_SET, RUN_STARTED, VALUE_CORRECTED, WRITER_JOINED, Event
 from ..reading.audit import LoggedCommit, Stream
-from .event_words import Narrator
+from .event_words import Narrator, change_words
 
 _Key = TypeVar("_Key", str, Stream)
 
@@ -110,7 +110,8 @@ class Choice:
         changes = [change for change in told.changes if self._is_param(change[0])]
         if told.event.type == VALUE_CORRECTED and isinstance(data := told.event.data.get("data"), dict):
             return told if any(map(self._is_param, data)) else None
-        return Told(told.event, told.words, changes) if changes else None
+        words = ", ".join(change_words(*change) for change in changes)
+        return Told(told.event, words, changes) if changes else None
 
     def _is_param(self, key: str) -> bool:
         assert self.param is not None
