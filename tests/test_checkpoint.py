@@ -538,8 +538,8 @@ def test_any_other_bytes_in_its_place_change_nothing(
 
 def test_a_value_that_was_edited_in_it_is_not_believed(journal_with_checkpoint: tuple[JournalFolder, bytes]) -> None:
     folder, good = journal_with_checkpoint
-    assert b'"lr",0.1' in good
-    Path(folder.checkpoint_path).write_bytes(good.replace(b'"lr",0.1', b'"lr",0.2'))
+    assert b'"lr":0.1' in good
+    Path(folder.checkpoint_path).write_bytes(good.replace(b'"lr":0.1', b'"lr":0.2'))
     assert Replay(folder).refresh().params == {"lr": 0.1}
 
 

@@ -196,6 +196,20 @@ def test_what_is_redacted_in_the_parent_is_redacted_in_what_its_forks_show(tmp_p
     assert "hunter2" not in load(tmp_path).logs[0].message
 
 
+def test_what_a_fork_was_born_with_is_redacted_in_its_first_event(tmp_path: Path) -> None:
+    train(tmp_path, PARENT, range(3), password="hunter2-hunter2", lr=0.1)
+    train(tmp_path, FORK, range(3, 5), fork=PARENT)
+    ml_dash.redact(FORK, 1, "state.params.password", reason="leaked", dash_root=tmp_path)
+    run = load(tmp_path)
+    assert dict(run.params) == {"password": "[redacted]*****", "lr": 0.1}
+    assert b"hunter2" not in (tmp_path / FORK / "_journal" / "00000001.jsonl").read_bytes()
+    assert run.metrics["train"].columns()["step"] == list(range(5))
+    for whole in ("state", "prefix", "journal"):
+        with pytest.raises(ConfigurationError, match="no room for a marker"):
+            ml_dash.redact(FORK, 1, whole, reason="all of it", dash_root=tmp_path)
+    assert load(tmp_path).fork == run.fork
+
+
 def test_a_fork_of_a_fork_has_what_both_had(tmp_path: Path) -> None:
     parent(tmp_path)
     train(tmp_path, FORK, range(8, 12), fork=f"{PARENT}@{event_of_step(tmp_path, 8)}", lr=0.2)

@@ -25,7 +25,7 @@ import orjson
 
 from ..errors import ConfigurationError, ExperimentError, StorageError
 from ..facts.codec import CodecError, decode_events, events_of
-from ..facts.events import EVENT_REDACTED, Event
+from ..facts.events import EVENT_REDACTED, EXPERIMENT_FORKED, Event
 from ..history import Root
 from ..ids import new_id
 from ..journal.appender import Appender
@@ -42,6 +42,7 @@ from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
 from ..reading.sources import check_local
 from ..state.corrections import CORRECTABLE
+from ..state.forks import born_of, fork_of
 from ..state.nouns import Redaction
 from ..state.redactions import Path, leaves_in, marker, redactions_in
 from .remarks import event_at, remark_batch, who
@@ -147,8 +148,10 @@ def _declare(
         events = body[len(body) - len(line.events) :]
         for block in decode_events(events, line.count):
             block.check()
-            list(block.payloads())
-    except (CodecError, ValueError, TypeError, KeyError) as error:
+            payloads = list(block.payloads())
+            if event.type == block.type == EXPERIMENT_FORKED and born_of(payloads[0]).fork != fork_of(event.data):
+                raise ValueError("a fork must still be one, of the same parent")
+    except (CodecError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigurationError(f"event {event.seq} holds that in a form that has no room for a marker") from error
     payload = {
         "seq": event.seq,

@@ -1,8 +1,8 @@
 """State ↔ plain data, exactly: for the checkpoint, and for the event with which a fork begins.
 
-A mapping stands as the list of its entries, because a name may be null.  Values that users recorded stand as they are;
-in the checkpoint all of it goes through the value policy of `values.py`, so NaN, infinities and integers of any size
-come back as they were.
+A mapping whose keys are all text stands as an object, any other as the list of its entries: a name may be null.  Values
+that users recorded stand as they are; in the checkpoint all of it goes through the value policy of `values.py`, so NaN,
+infinities and integers of any size come back as they were.
 
 What a fork begins with is kept for ever (`spec/events.md` has the table): a member that this release does not know is
 passed over, one that is not there has the default of its noun.
@@ -96,7 +96,8 @@ def _members(noun: Any) -> dict[str, Any]:
 
 def _member(value: Any) -> Any:
     if isinstance(value, FrozenDict):
-        return [[key, _member(entry)] for key, entry in value.items()]
+        entries = {key: _member(entry) for key, entry in value.items()}
+        return entries if all(isinstance(key, str) for key in entries) else [list(entry) for entry in entries.items()]
     if isinstance(value, tuple):
         return [_member(entry) for entry in value]
     return _members(value) if is_dataclass(value) else value
@@ -109,7 +110,8 @@ def _build(noun: type[Any], members: Mapping[str, Any]) -> Any:
         built = {name: value for name, value in built.items() if name in known}
     for name, entry in _MAPPINGS.get(noun, {}).items():
         if name in built:
-            built[name] = FrozenDict({key: _entry(entry, value) for key, value in built[name]})
+            entries = built[name].items() if isinstance(built[name], dict) else built[name]
+            built[name] = FrozenDict({key: _entry(entry, value) for key, value in entries})
     for name, entry in _TUPLES.get(noun, {}).items():
         if name in built:
             built[name] = tuple(_entry(entry, value) for value in built[name])
