@@ -13,12 +13,13 @@ from rich.text import Text
 
 from ..errors import NotFoundError
 from ..opening import environment_variables
+from ..opening.left_to_ship import state_roots
 from ..opening.place import DEFAULT_ROOT, find_place
 from ..reading.listing import prefixes_below, root_of
 from . import doctor_surroundings as surroundings
 from .commands import EXIT_FAILED, Source, reads_experiments
 from .doctor_file_system import examine
-from .doctor_leftovers import leftovers
+from .doctor_leftovers import leftovers, unshipped
 from .finding import Finding, Verdict
 from .output import Output
 
@@ -32,7 +33,7 @@ def command(source: Source, output: Output) -> None:
 
     The file system of the dash root is tried out: locks by two processes, syncing, mapped files. So are the keychain,
     and the server where --dash-url or ML_DASH_API_URL names one. Below the root it looks for what crashes and damage
-    have left, and says what to do about it. No token is ever printed.
+    have left and what has not arrived at its server, and says what to do about it. No token is ever printed.
 
     Example: ml-dash doctor --dash-root /scratch/dash
     """
@@ -70,6 +71,7 @@ def _in_experiments(root: Path) -> Iterator[Finding]:
     except NotFoundError:
         return
     yield from leftovers(root, prefixes)
+    yield from unshipped([root, *state_roots()])
 
 
 def _json(finding: Finding) -> dict[str, str]:

@@ -6,15 +6,17 @@ Looking at an experiment commits what dead processes had accepted, where this us
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import MlDashError
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
 from ..journal.leftovers import dead_writers, is_being_written
+from ..opening.left_to_ship import left_to_ship
 from ..reading.replay import Replay
 from .finding import Finding, note, well, wrong
+from .wording import size
 
 SECTION = "experiments"
 
@@ -31,6 +33,18 @@ def leftovers(root: Path, prefixes: Iterable[str]) -> Iterator[Finding]:
             yield finding
     if is_clean:
         yield well(SECTION, "experiments", f"{count:,}, with nothing left behind")
+
+
+def unshipped(roots: Sequence[Path]) -> Iterator[Finding]:
+    """What has not arrived at its server, of experiments that nobody records into at the moment."""
+    for waiting in left_to_ship(roots, lambda parts: True):
+        if waiting.is_complete or is_being_written(waiting.folder):
+            continue
+        files = f" and {waiting.left_files:,} of its files" if waiting.left_files else ""
+        text = f"not all has arrived at {waiting.url}: {size(waiting.left_bytes)} of its journal{files} are left"
+        yield note(
+            SECTION, waiting.folder.prefix, text, f"ml-dash ship {waiting.folder.prefix} --dash-root {waiting.root}"
+        )
 
 
 def _of_crashes(folder: JournalFolder, prefix: str) -> Iterator[Finding]:

@@ -113,6 +113,19 @@ def doctor_lines(root: Path) -> set[tuple[str, str, str]]:
     return {(row[0], row[2], re.sub("(: ).*", "\\1", row[3])) for row in rows if row[1] == "experiments"}
 
 
+def test_what_has_not_arrived_at_its_server_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_DASH_SHIP_TIMEOUT", "0.1")
+    # Nobody answers there.
+    with Experiment("a/b/remote", dash_root=tmp_path, dash_url="http://127.0.0.1:9", console=False).run as run:
+        run.params.set(lr=0.1)
+    found = examined(tmp_path)["experiments", "a/b/remote"]
+    assert (found["verdict"], found["text"].rpartition(": ")[0]) == (
+        "note",
+        "not all has arrived at http://127.0.0.1:9",
+    )
+    assert "ml-dash ship a/b/remote" in found["advice"]
+
+
 def test_a_server_that_does_not_answer_is_wrong_and_its_password_is_not_shown(tmp_path: Path) -> None:
     found = examined(tmp_path, 1, ML_DASH_API_URL="http://127.0.0.1:9")
     assert found["server", "http://127.0.0.1:9"]["verdict"] == "wrong"
