@@ -225,15 +225,15 @@ async def list_tokens(owner: str | None, people: People, output: Output) -> None
         (
             each.id,
             each.owner,
+            each.name,
             _standing(each),
             "read" if each.read_only else "read, write",
-            local_time(to_datetime(each.created_us)),
             local_time(to_datetime(each.expires_us)) if each.expires_us is not None else "never",
-            each.name,
+            local_time(to_datetime(each.created_us)),
         )
         for each in tokens
     ]
-    output.table(["token", "owner", "standing", "may", "created", "expires", "name"], rows)
+    output.table(["token", "owner", "name", "standing", "may", "expires", "created"], rows)
 
 
 @token.command("revoke")

@@ -101,6 +101,12 @@ def test_a_folder_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_no_store_is_made_where_experiments_are_recorded(tmp_path: Path) -> None:
+    for command in (["serve"], ["server", "token", "create", "--owner", "alice"]):
+        assert "no such folder" in refused(*command, "--store", str(tmp_path / ".dash"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_password_is_asked_for_twice_and_never_shown(store: str) -> None:
     assert "--password-stdin" in refused("server", "user", "add", "alice", "--store", store)
     password = "correct horse"

@@ -73,7 +73,7 @@ def tokens(server: Served) -> dict[str, str]:
         "good": login(server, "alice"),
     }
     ended = [line.split("\t") for line in run_command("server", "token", "list", "--store", server.store).splitlines()]
-    (revoked,) = [row[0] for row in ended if row[6] == "to be revoked"]
+    (revoked,) = [row[0] for row in ended if row[2] == "to be revoked"]
     run_command("server", "token", "revoke", revoked, "--store", server.store)
     return made
 
