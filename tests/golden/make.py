@@ -22,8 +22,10 @@ import ml_dash.opening.session
 from ml_dash import Experiment
 from ml_dash.facts.events import STREAM_TYPES
 from ml_dash.journal.appender import Appender
+from ml_dash.journal.archive import pack, rewriting
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import FORMAT_VERSION
+from ml_dash.journal.seekable import FRAME_BYTES
 from ml_dash.journal.writer import Writer
 
 from ..journal.damage import Recorder
@@ -156,6 +158,23 @@ def make_recovered(root: Path) -> None:
     _flip(path, 2000)
 
 
+def make_archived(root: Path) -> None:
+    """Segments that are archived, one of them of several frames, because of what is dead in it."""
+    folder = _folder(root)
+    for name, numbers in (("w1", range(20)), ("w2", range(20, 60))):
+        writer = Recorder(folder, name, segment_bytes_max=2000)
+        for number in numbers:
+            writer.record(number, number + 1000)
+            writer.flush()
+        writer.appender.close()
+        if name == "w1":
+            with Path(folder.segment_path(folder.segment_numbers()[-1])).open("ab") as file:
+                file.write(b'{"first":6,"count":' + b"x" * (FRAME_BYTES + 1000))
+    with rewriting(folder):
+        for number in folder.segment_numbers()[:-2]:
+            pack(folder, number)
+
+
 def make_killed(root: Path) -> None:
     """A run whose process was killed: its last events are in its spool."""
     command = [sys.executable, "-c", KILLED, str(root), PREFIX]
@@ -187,6 +206,7 @@ CASES = {
     "segments": make_segments,
     "torn": make_torn,
     "recovered": make_recovered,
+    "archived": make_archived,
     "killed": make_killed,
 }
 
@@ -197,7 +217,7 @@ def main() -> None:
         case = HERE / f"version-{FORMAT_VERSION}" / name
         shutil.rmtree(case, ignore_errors=True)
         make(case)
-        for cache in ("lock", "checkpoint.json"):
+        for cache in ("lock", "rewriting", "checkpoint.json"):
             (case / PREFIX / "_journal" / cache).unlink(missing_ok=True)
         expected = expectation(case / PREFIX)
         text = json.dumps(expected, indent=1, ensure_ascii=True)
