@@ -23,7 +23,7 @@ def checked_store(context: click.Context, parameter: click.Parameter, store: str
     path = Path(store)
     if "://" not in store and path.name == ".dash" and not path.exists():
         raise ConfigurationError(
-            f"store {store!r:.200}: there is no such folder, and .dash is where experiments on this machine are recorded. "
+            f"store {store!r:.200}: there is no such folder, and .dash is where experiments are recorded. "
             "Give the folder that they are in, or another name for a new store"
         )
     return store
