@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import GENESIS_HASH, SEGMENT_BYTES_MAX, Previous, encode_commit, encode_header
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.recovery import RULES
+from ml_dash.journal.seekable import FRAME_BYTES, frames_in_order, read_table, seek_table
+from ml_dash.journal.segment_file import open_segment
 from ml_dash.journal.survey import survey
 
 from .sameness import same
@@ -238,3 +241,39 @@ def test_the_spool_of_the_page_shows_every_kind_of_row() -> None:
     position = json.loads(block("jsonl spool").splitlines()[0].split(b",", 1)[1])["position"]
     assert position["offset"] == int(table("segment")[-1][1])
     assert position["hash"] == json.loads(LINES[2][1])["hash"]
+
+
+# --- archived -----------------------------------------------------------------------------------------------
+
+
+def test_the_archived_example_is_the_first_segment_and_ends_in_the_seek_table_that_is_shown(
+    tmp_path: Path, journal: JournalFolder
+) -> None:
+    archived = b64decode(block("base64 00000001.jsonl.zst"))
+    shown = bytes.fromhex(block("hex").decode())
+    assert archived.endswith(shown)
+    found = read_table(shown, len(archived))
+    assert found is not None
+    assert (len(found), found[0].size) == (1, len(SEGMENTS[1]))
+    assert f"It is one frame of {found[0].bytes} bytes, and this seek table:" in section("Archived")
+    assert seek_table(found) == shown
+    before = list(JournalReader(journal).commits())
+    Path(journal.segment_path(1)).unlink()
+    Path(journal.archived_path(1)).write_bytes(archived)
+    with open_segment(journal, 1) as file:
+        assert file.read_at(0, 1 << 20) == SEGMENTS[1]
+        assert file.troubles() == []
+    assert list(JournalReader(journal).commits()) == before
+    assert survey(journal).ok
+
+
+def test_the_table_of_the_seek_table_is_what_is_written() -> None:
+    parts = dict(table("part of the seek table"))
+    begin, end = parts["magic number"], table("part of the seek table")[-1][1]
+    made = seek_table(frames_in_order([(700, FRAME_BYTES), (90, 12)]))
+    numbers = [int.from_bytes(made[at : at + 4], "little") for at in range(4, len(made) - 5, 4)]
+    assert numbers == [len(made) - 8, 700, FRAME_BYTES, 90, 12, 2]
+    first, last = table("part of the seek table")[0][1], end
+    assert (made[:4].hex(" "), made[-5:-4].hex(), made[-4:].hex(" ")) == (first.strip("`"), "00", last.strip("`"))
+    assert begin == last
+    assert f"{FRAME_BYTES:,} bytes" in section("Archived")
