@@ -59,7 +59,7 @@ class Replay:
         self._gone: list[Damage] = []
         self._corrections: tuple[Correction, ...] = ()
         self._redactions: Mapping[int, Redaction] = {}
-        self._begin(from_kept=True)
+        self._begin(from_kept=base is EMPTY)
 
     # -- what it gives -------------------------------------------------------------------------------------------
 
