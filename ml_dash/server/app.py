@@ -68,6 +68,8 @@ def create_app(store: Store | DashRoot, settings: Settings | None = None) -> Sta
         finally:
             app.state.service.stopping.set()
             reading.close()
+            if journals is not None:
+                journals.close()
 
     app = Starlette(
         routes=ROUTES,

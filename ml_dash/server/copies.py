@@ -23,6 +23,7 @@ from hashlib import sha256
 
 import orjson
 
+from ..clock import now_us
 from ..facts.events import EVENT_REDACTED, Event
 from ..journal.chain import read_header
 from ..remote.protocol import Head
@@ -68,6 +69,8 @@ class Copy:
     redactions: dict[tuple[int, int], Redaction] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
     is_loaded: bool = False
+    checked_us: int = 0
+    """When it was known for sure that the copy ends at `head`, by the wall clock."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever changes this object or the store's."""
 
@@ -92,25 +95,30 @@ class Copy:
         """This process has stored an object behind which the copy ends at `head`."""
         self.pieces.append(Piece(path, head.segment, head.offset - size, head.offset))
         self.head = replace(head, redactions=len(self.declared))
+        self.checked_us = now_us()
 
     async def refresh(self, store: Store) -> None:
         """Looks for what other processes have stored.  Only under `lock`.  Raises DamagedCopy."""
         for attempt in range(LISTINGS_MAX):
+            checked_us = now_us()
             found = await store.list(self.folder, after=self.pieces[-1].path if self.pieces else None)
             try:
                 await self._add_listed(store, found)
                 break
-            except DamagedCopy:
-                # A listing is no snapshot: it may show an object and not the one before, both made meanwhile.
+            except (DamagedCopy, Missing):
+                # A listing is no snapshot: it may show an object and not the one before, both made meanwhile.  Or what
+                # is known of was joined since.
                 if attempt + 1 == LISTINGS_MAX:
                     raise
-                await asyncio.sleep(LISTING_PAUSE_S)
+                self.forget()
+                if attempt:
+                    await asyncio.sleep(LISTING_PAUSE_S)
         await self._read_redactions(store, found)
         if self.pieces and (self.head is None or not self._is_head_of(self.pieces[-1])):
             self.head = await self._read_head(store, self.pieces[-1])
         if self.head is not None:
             self.head = replace(self.head, redactions=len(self.declared))
-        self.is_loaded = True
+        self.is_loaded, self.checked_us = True, checked_us
 
     def forget(self) -> None:
         """Objects that were joined are not where they were."""
@@ -122,7 +130,7 @@ class Copy:
         return self.head is not None and (self.head.segment, self.head.offset) == (last.segment, last.end)
 
     async def _add_listed(self, store: Store, found: Sequence[Found]) -> None:
-        objects = [(each, place) for each in found if (place := _place(each.path)) is not None and each.size > 0]
+        objects = [(each, place) for each in found if (place := place_of(each.path)) is not None and each.size > 0]
         reached = (self.pieces[-1].segment, self.pieces[-1].end) if self.pieces else (0, 0)
         for number, (each, place) in enumerate(objects):
             if place < reached:
@@ -247,7 +255,8 @@ def decode_declaration(payload: object) -> Redaction | None:
     return found[0] if found else None
 
 
-def _place(path: str) -> tuple[int, int] | None:
+def place_of(path: str) -> tuple[int, int] | None:
+    """What a batch goes on from, by its name; None for other objects."""
     match = _NAME.fullmatch(path.rpartition("/")[2])
     return (int(match[1]), int(match[2])) if match else None
 

@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..clock import now_us
 from ..facts.codec import CodecError, decode_events, events_of
 from ..facts.events import EVENT_REDACTED
 from ..journal.chain import Position, read_header
@@ -43,8 +44,9 @@ from .append import (
     verify_next_segment,
 )
 from .bell import Bell
-from .copies import JOURNAL_FOLDER, Copy, decode_declaration, encode_declaration, first_of, read_segment
-from .store import Missing, Store, Taken
+from .compaction import BELIEF_S, LOOK_EVERY_OBJECTS, compact
+from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, decode_declaration, encode_declaration, first_of, read_segment
+from .store import Missing, Store, StoreError, Taken
 
 INDEX = "index"
 COPIES_MAX = 10_000
@@ -105,6 +107,8 @@ class Journals:
         self.bell = bell if bell is not None else Bell()
         self._copies: OrderedDict[tuple[str, str], Copy] = OrderedDict()
         self._indexed: set[tuple[str, str]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._compacting = asyncio.Lock()
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -143,13 +147,17 @@ class Journals:
 
     async def place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
         """A place between two lines in front of which no event behind number `after` stands; near to it."""
-        copy = await self.fresh(prefix, journal)
-        low, high = 0, len(copy.pieces)
+        pieces = list((await self.fresh(prefix, journal)).pieces)
+        low, high = 0, len(pieces)
         while high - low > 1:
             middle = (low + high) // 2
-            first = await first_of(self.store, copy.pieces[middle])
+            try:
+                first = await first_of(self.store, pieces[middle])
+            except Missing:
+                # It was joined with those before it.
+                return pieces[low].segment, pieces[low].start
             low, high = (middle, high) if first <= after + 1 else (low, middle)
-        return (copy.pieces[low].segment, copy.pieces[low].start) if copy.pieces else (0, 0)
+        return (pieces[low].segment, pieces[low].start) if pieces else (0, 0)
 
     # -- adding --------------------------------------------------------------------------------------------------
 
@@ -159,7 +167,7 @@ class Journals:
         async with copy.lock:
             is_fresh = False
             for _ in range(RACES_MAX):
-                if not is_fresh and not (copy.is_loaded and _begins_at(copy.head, batch)):
+                if not is_fresh and not (copy.is_loaded and _is_young(copy) and _begins_at(copy.head, batch)):
                     await copy.refresh(self.store)
                     is_fresh = True
                 try:
@@ -278,11 +286,17 @@ class Journals:
             await self._declare(copy, redactions)
         if copy.redactions:
             data = masked(data, batch.segment, batch.offset, copy.journal, before, copy.redactions)
-        path = copy.next_path()
+        path, believed_us = copy.next_path(), copy.checked_us
         await self.store.create(path, data)
+        if now_us() - believed_us > BELIEF_S * 1_000_000:
+            # The copy may have gone on long before, and then this object counts for nothing: look again.
+            copy.forget()
+            raise Taken(path)
         copy.add(path, verified.head, len(data))
         await self._carry_out(copy, redactions)
         self.bell.ring(prefix)
+        if len(copy.pieces) % LOOK_EVERY_OBJECTS == 0:
+            self._compact_soon(copy)
         assert copy.head is not None
         return Stored(copy.head, verified.lines, verified.events)
 
@@ -293,6 +307,25 @@ class Journals:
         with suppress(Taken):
             await self.store.create(f"{INDEX}/{prefix}/{JOURNAL_FOLDER}/{journal}", b"")
         self._indexed.add((prefix, journal))
+
+    # -- joining -------------------------------------------------------------------------------------------------
+
+    def _compact_soon(self, copy: Copy) -> None:
+        task = asyncio.create_task(self._compact(copy))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _compact(self, copy: Copy) -> None:
+        # One at a time: it is of no hurry, and holds some MiB.
+        async with self._compacting, copy.lock:
+            # What fails here is tried again after so many objects more; nothing depends on it.
+            with suppress(StoreError, Missing, DamagedCopy):
+                if await compact(self.store, copy):
+                    await self._carry_out(copy, copy.redactions.values())
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     # -- redacting -----------------------------------------------------------------------------------------------
 
@@ -389,6 +422,10 @@ def _begins_at(head: Head | None, batch: Batch) -> bool:
         return False
     is_next = batch.segment > head.segment and batch.offset == 0
     return is_next or (batch.segment, batch.offset) == (head.segment, head.offset)
+
+
+def _is_young(copy: Copy) -> bool:
+    return abs(now_us() - copy.checked_us) < BELIEF_S * 1_000_000 / 2
 
 
 def _end_of(head: Head) -> tuple[int, int, int, str]:
