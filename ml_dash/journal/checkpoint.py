@@ -77,8 +77,11 @@ class Checkpoint:
             return None
         return vouched
 
-    def state(self) -> tuple[Position, State] | None:
-        """The kept state and where in the journal it stands; None where there is none that this release can use."""
+    def state(self, *, without: Iterable[str] = ()) -> tuple[Position, State] | None:
+        """The kept state and where in the journal it stands; None where there is none that this release can use.
+
+        The mappings `without` are left empty: making them is most of the work.
+        """
         body = _unsealed(self.state_line)
         if body is None:
             return None
@@ -90,7 +93,7 @@ class Checkpoint:
             if members["fold"] != _fold():
                 return None
             position = Position(**members["position"])
-            return (position, from_plain_state(members)) if position.journal == self.journal else None
+            return (position, from_plain_state(members, without=without)) if position.journal == self.journal else None
         except _MALFORMED:
             return None
 

@@ -218,8 +218,8 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         prefix = parse_prefix(text)
         folder = JournalFolder(root.joinpath(*parts))
         commit_open(folder)
-        replay = Replay(folder)
-        state = replay.glance()
+        replay = Replay(folder, at_a_glance=True)
+        state = replay.refresh()
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
     damage = tuple(replay.damage)

@@ -12,7 +12,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -75,9 +75,13 @@ def to_plain_state(state: State) -> dict[str, Any]:
     return {"state": plain, "tags": tags}
 
 
-def from_plain_state(plain: Mapping[str, Any]) -> State:
-    """The state again.  Raises KeyError, TypeError, ValueError or AttributeError where it is not one."""
-    return from_state_members(from_plain(plain["state"], plain["tags"]))
+def from_plain_state(plain: Mapping[str, Any], *, without: Iterable[str] = ()) -> State:
+    """The state again; the mappings `without` are empty.
+
+    Raises KeyError, TypeError, ValueError or AttributeError where it is not one.
+    """
+    members = from_plain(plain["state"], plain["tags"])
+    return from_state_members({**members, **dict.fromkeys(without, ())})
 
 
 def state_members(state: State) -> dict[str, Any]:
