@@ -16,7 +16,7 @@ from ..errors import AuthenticationError, NetworkError, RefusedError
 from . import protocol
 from .credentials import keychain_hint, token_for
 from .protocol import Head
-from .transport import TIMEOUT_S, Transport, Wire
+from .transport import TIMEOUT_S, Answer, Stream, Transport, Wire
 
 USER_TIMEOUT_S = 5.0
 FOLLOW_TIMEOUT_S = 3 * protocol.KEEP_ALIVE_S
@@ -160,9 +160,9 @@ class Server:
 
     def redact(self, prefix: str, journal: str, declarations: Sequence[Mapping[str, Any]]) -> None:
         """Tells which lines were redacted (payloads of `event.redacted`); lines that are stored are replaced."""
-        self._transport.request(
-            "POST", protocol.redactions_path(journal), query={"prefix": prefix}, json={"redactions": list(declarations)}
-        )
+        body = {"redactions": list(declarations)}
+        path = protocol.redactions_path(journal)
+        self._members(self._transport.request("POST", path, query={"prefix": prefix}, json=body).json())
 
     @contextmanager
     def segment(
@@ -176,7 +176,7 @@ class Server:
             query={"prefix": prefix},
             headers={**_AS_IT_IS, **wanted},
         ) as stream:
-            yield self._from(start, stream.status, stream.chunks)
+            yield self._from(start, stream)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -201,7 +201,8 @@ class Server:
 
     def has_blob(self, owner: str, checksum: str) -> bool:
         answer = self._transport.request("HEAD", protocol.blob_path(owner, checksum), expected=(404,))
-        return answer.status != 404
+        # A proxy's page that asks for a login is a 200 as well, and says nothing about content.
+        return answer.status == 200 and answer.headers.get("etag") == f'"{checksum}"'
 
     @contextmanager
     def blob(self, owner: str, checksum: str, start: int = 0) -> Iterator[Iterator[bytes]]:
@@ -210,11 +211,12 @@ class Server:
         with self._transport.stream(
             "GET", protocol.blob_path(owner, checksum), headers={**_AS_IT_IS, **wanted}
         ) as stream:
-            yield self._from(start, stream.status, stream.chunks)
+            yield self._from(start, stream)
 
     def put_blob(self, owner: str, checksum: str, data: bytes) -> None:
         """All of the content; at most `protocol.PART_BYTES`."""
-        self._transport.request("PUT", protocol.blob_path(owner, checksum), headers=_OCTETS, body=data)
+        answer = self._transport.request("PUT", protocol.blob_path(owner, checksum), headers=_OCTETS, body=data)
+        self._check_kept(answer, len(data))
 
     def parts(self, owner: str, checksum: str) -> dict[int, int]:
         """The parts that have arrived: offset → bytes."""
@@ -222,11 +224,18 @@ class Server:
         return {int(offset): int(size) for offset, size in found.get("parts") or ()}
 
     def put_part(self, owner: str, checksum: str, offset: int, data: bytes) -> None:
-        self._transport.request("PUT", protocol.part_path(owner, checksum, offset), headers=_OCTETS, body=data)
+        answer = self._transport.request("PUT", protocol.part_path(owner, checksum, offset), headers=_OCTETS, body=data)
+        self._check_kept(answer, len(data))
 
     def complete_blob(self, owner: str, checksum: str, size_bytes: int) -> None:
         """All parts are there: the server verifies and joins them."""
-        self._transport.request("POST", protocol.complete_path(owner, checksum), query={"bytes": size_bytes})
+        path = protocol.complete_path(owner, checksum)
+        self._check_kept(self._transport.request("POST", path, query={"bytes": size_bytes}), size_bytes)
+
+    def _check_kept(self, answer: Answer, size_bytes: int) -> None:
+        """Raises NetworkError where it was not the server that answered."""
+        if self._members(answer.json()).get("bytes") != size_bytes:
+            raise NetworkError(f"{self.url} does not answer as agreed: expected how many bytes it has taken")
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -244,10 +253,12 @@ class Server:
         except ValueError as error:
             raise NetworkError(f"{self.url} does not answer as agreed: {error}") from error
 
-    def _from(self, start: int, status: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """A server may answer a range with all there is."""
-        skipped = 0 if status == 206 else start
-        for chunk in chunks:
+    def _from(self, start: int, stream: Stream) -> Iterator[bytes]:
+        """A server may answer a range with all there is.  Raises NetworkError where it was not the server."""
+        if "etag" not in stream.headers:
+            raise NetworkError(f"{self.url} does not answer as agreed: expected stored bytes")
+        skipped = 0 if stream.status == 206 else start
+        for chunk in stream.chunks:
             piece = chunk[skipped:]
             skipped = max(0, skipped - len(chunk))
             if piece:

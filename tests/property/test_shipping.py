@@ -71,7 +71,7 @@ class Shipping(RuleBasedStateMachine):
         with Path(self.folder.segment_path(newest)).open("ab") as file:
             file.write(torn)
 
-    @rule(faults=st.lists(st.sampled_from(["", *FAULTS]), max_size=3), steps=st.integers(1, 4))
+    @rule(faults=st.lists(st.sampled_from(["", *FAULTS]), max_size=8), steps=st.integers(1, 8))
     def ship(self, faults: list[str], steps: int) -> None:
         self.wire.faults.extend(faults)
         for _ in range(steps):
