@@ -29,16 +29,19 @@ ABSENT = object()
 
 
 class Narrator:
-    """Tells events in order, and knows what was before: which value a parameter had, which file an id means."""
+    """Tells events in order, and knows what was before: which value a parameter had, which file an id means.
 
-    def __init__(self) -> None:
+    `attempts` are the numbers of the sessions, by id.
+    """
+
+    def __init__(self, attempts: Mapping[str, int]) -> None:
         self._params = Parameters({})
-        self._sessions: dict[str, int] = {}
+        self._attempts = attempts
         self._files: dict[str, str] = {}
 
-    def attempt(self, session: str) -> int:
-        """The number of a session, counted from 1 in the order in which they are first told of."""
-        return self._sessions.setdefault(session, len(self._sessions) + 1)
+    def attempt(self, session: str) -> int | None:
+        """The number of a session; None of what is none, such as a fork that was not opened yet."""
+        return self._attempts.get(session)
 
     def changes(self, event: Event) -> list[tuple[str, Any, Any]]:
         """`(parameter, old, new)` for each that the event changes; ABSENT where there is none.  Tells it once only.
@@ -69,7 +72,8 @@ class Narrator:
     # -- one type each -------------------------------------------------------------------------------------------
 
     def _session(self, event: Event) -> str:
-        return f"session {self.attempt(str(event.data['session']))}"
+        session = str(event.data["session"])
+        return f"session {self._attempts.get(session, session)}"
 
     def _started(self, event: Event) -> str:
         environment = event.data.get("environment") or {}

@@ -77,7 +77,9 @@ def command(
     choice = Choice(_us(since), _us(until), session, writer, types, param)
     with output.busy(f"reading {prefix}"):
         run = load(prefix, **source.arguments)
-        shown: Sequence[Entry] = deque(entries(read_commits(prefix, **source.arguments), choice), limit)
+        attempts = {session.id: session.attempt for session in run.sessions}
+        found = entries(read_commits(prefix, **source.arguments), choice, attempts)
+        shown: Sequence[Entry] = deque(found, limit)
     if param is not None and not shown and param not in run.params:
         known = ", ".join(run.params) or "none"
         raise ConfigurationError(f"{prefix!r} never had a parameter {param!r}; it has {one_line(known, 400)}")
@@ -105,8 +107,9 @@ def _us(moment: datetime | None) -> int | None:
 
 def _lines(entry: Entry, width: int) -> Iterator[Text]:
     events = "event" if entry.first == entry.last else "events"
-    sessions = "session" if len(entry.sessions) == 1 else "sessions"
-    dim = f"  {entry.hash[:12]}  {sessions} {_attempts(entry)}"
+    attempts = _attempts(entry)
+    sessions = f"  session{'s' if ',' in attempts else ''} {attempts}" if attempts else ""
+    dim = f"  {entry.hash[:12]}{sessions}"
     yield Text.assemble((f"{events} {_numbers(entry)}", "yellow"), (dim, "dim"))
     yield Text(f"Author: {_authors(entry)}")
     yield Text(f"Date:   {_date(entry)}")
@@ -147,11 +150,13 @@ def _print_changes(shown: Iterable[Entry], output: Output) -> None:
 
 
 def _numbers(entry: Entry) -> str:
-    return f"{entry.first:,}" if entry.first == entry.last else f"{entry.first:,}–{entry.last:,}"
+    if entry.first == entry.last:
+        return f"{entry.first:,}"
+    return f"{entry.first:,}–{entry.last:,}" if entry.first > 0 else f"{entry.first:,} to {entry.last:,}"
 
 
 def _attempts(entry: Entry) -> str:
-    return ", ".join(map(str, sorted(set(entry.sessions.values()))))
+    return ", ".join(map(str, sorted({attempt for attempt in entry.sessions.values() if attempt is not None})))
 
 
 def _authors(entry: Entry, count_max: int = AUTHORS_MAX) -> str:

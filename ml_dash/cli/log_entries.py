@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ class Entry:
     until_us: int
     hash: str
     commits: int = 0
-    sessions: dict[str, int] = field(default_factory=dict)
+    sessions: dict[str, int | None] = field(default_factory=dict)
     authors: dict[Author, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     streams: dict[Stream, int] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Entry:
     def is_quiet(self) -> bool:
         return not self.told
 
-    def add(self, commit: LoggedCommit, author: Author, attempt: int) -> None:
+    def add(self, commit: LoggedCommit, author: Author, attempt: int | None) -> None:
         self.last, self.until_us, self.hash = commit.last, commit.time_us, commit.hash
         self.commits += 1
         self.sessions[commit.session] = attempt
@@ -83,7 +83,7 @@ class Choice:
     types: tuple[str, ...] = ()
     param: str | None = None
 
-    def has(self, commit: LoggedCommit, author: Author, attempt: int) -> bool:
+    def has(self, commit: LoggedCommit, author: Author, attempt: int | None) -> bool:
         if self.since_us is not None and commit.time_us < self.since_us:
             return False
         if self.until_us is not None and commit.time_us > self.until_us:
@@ -118,9 +118,9 @@ class Choice:
         return key == self.param or key.startswith(f"{self.param}.")
 
 
-def entries(commits: Iterable[LoggedCommit], choice: Choice) -> Iterator[Entry]:
-    """What is shown of these commits, which stand in order, oldest first."""
-    narrator = Narrator()
+def entries(commits: Iterable[LoggedCommit], choice: Choice, attempts: Mapping[str, int]) -> Iterator[Entry]:
+    """What is shown of these commits, which stand in order, oldest first; `attempts` are the numbers of sessions."""
+    narrator = Narrator(attempts)
     authors: dict[str, Author] = {}
     entry: Entry | None = None
     for commit in commits:
@@ -170,4 +170,9 @@ def _author(commit: LoggedCommit, known: dict[str, Author]) -> Author:
         elif isinstance(by := data.get("by"), str) and event.writer not in known:
             user, _, host = by.partition("@")
             known[event.writer] = Author(event.writer, user, host or None)
-    return known.setdefault(commit.writer, Author(commit.writer))
+    found = known.get(commit.writer)
+    if found is None:
+        # What `expect` commits has a writer of its own, in a session that somebody opened.
+        opened = known.get(commit.session, Author(""))
+        found = known[commit.writer] = Author(commit.writer, opened.user, opened.host)
+    return found

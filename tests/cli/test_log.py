@@ -136,3 +136,28 @@ def test_of_a_forked_child_it_says_whose_child_it_is(tmp_path: Path, asked: Aske
     text = asked("log", "a/b/forked", root=tmp_path).text
     assert f"process {child}, forked from writer" in text
     assert f"{ME} pid {child}" in text
+
+
+def test_of_a_fork_it_shows_what_comes_from_the_parent_and_numbers_sessions_as_the_state_does(
+    tmp_path: Path, asked: Asked
+) -> None:
+    with Experiment("a/b/parent", dash_root=tmp_path, console=False).run as run:
+        run.params.set(lr=0.1)
+    with Experiment("a/b/fork", fork="a/b/parent", dash_root=tmp_path, console=False).run as run:
+        run.params.set(lr=0.2)
+        run.rewind(step=3)
+    entries = asked("log", "a/b/fork", "--reverse", "--json", root=tmp_path).json
+    assert entries[0]["first"] < 0
+    text = asked("log", "a/b/fork", root=tmp_path).text
+    for expected in ("experiment.forked from a/b/parent@", "lr 0.1 → 0.2", "session 2 goes on from step 3"):
+        assert expected in text
+    assert "session 3" not in text
+
+
+def test_an_edit_that_expected_a_revision_is_of_who_opened_the_session(tmp_path: Path, asked: Asked) -> None:
+    with Experiment("a/b/c", dash_root=tmp_path, console=False).run as run:
+        run.flush()
+        with run.expect(run.seq):
+            run.params.set(lr=0.5)
+    (edit,) = asked("log", "a/b/c", "--param", "lr", "--json", root=tmp_path).json
+    assert [author["user"] for author in edit["authors"]] == [getuser()]

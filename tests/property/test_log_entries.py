@@ -34,7 +34,9 @@ def journals(draw: st.DrawFn) -> list[Part]:
 def read(parts: list[Part], choice: Choice) -> tuple[list[Entry], list[Event]]:
     with TemporaryDirectory() as root:
         append(Path(root) / PREFIX, *parts)
-        return list(entries(commits(PREFIX, dash_root=root), choice)), list(events(PREFIX, dash_root=root))
+        told = list(events(PREFIX, dash_root=root))
+        attempts = {session.id: session.attempt for session in fold(told).sessions.values()}
+        return list(entries(commits(PREFIX, dash_root=root), choice, attempts)), told
 
 
 @settings(max_examples=60)
