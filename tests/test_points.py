@@ -378,3 +378,9 @@ def test_a_missing_library_is_named_with_what_to_install(monkeypatch: pytest.Mon
             patch.setitem(sys.modules, name, None)
             with pytest.raises(MissingExtraError, match=rf"{name}.*pip install 'ml_dash\[analysis\]'"):
                 export(table())
+
+
+def test_a_step_that_counts_on_is_one_range_however_short_the_commits_between_are(tmp_path: Path) -> None:
+    parts = [("s1", training("train", range(*span))) for span in [(0, 300), (300, 301), (301, 304), (304, 900)]]
+    [piece] = metric_columns(append(tmp_path, *parts), "train").fields["step"].pieces
+    assert piece == range(900)

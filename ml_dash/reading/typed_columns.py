@@ -157,9 +157,20 @@ def _joined(last: Piece, piece: Piece) -> Piece | None:
         if last.step == piece.step and last.stop == piece.start:
             return range(last.start, piece.stop, last.step)
         return None
+    if isinstance(last, range) and isinstance(piece, array):
+        return _continued(last, piece)
     if isinstance(last, array) and isinstance(piece, array | range):
         return _joined_array(last, piece)
     return None
+
+
+def _continued(last: range, piece: array[Any]) -> range | None:
+    """Both as one range, if the few values of `piece` count on; so do those of commits of two or three points."""
+    stop = last.stop + len(piece) * last.step
+    if piece.typecode == "d" or len(piece) > JOINED_COUNT_MAX or abs(stop) > _INT64_MAX:
+        return None
+    counted = range(last.stop, stop, last.step)
+    return range(last.start, stop, last.step) if piece.tolist() == list(counted) else None
 
 
 def _joined_array(last: array[Any], piece: array[Any] | range) -> array[Any] | None:
