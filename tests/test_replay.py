@@ -27,7 +27,8 @@ from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
-from ml_dash.reading.replay import Replay, sequence_at
+from ml_dash.reading.moments import sequence_at
+from ml_dash.reading.replay import Replay
 from ml_dash.state import EMPTY, UNDECODABLE, State, fold
 
 from .histories import EPOCH_US, event, point

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_dash.reading.replay import sequence_at
+from ml_dash.reading.moments import sequence_at
 
 from ..histories import EPOCH_US, Recorded, event, point
 from ..journals import append
