@@ -50,6 +50,8 @@ def serve(
     Raises ConfigurationError where the address cannot be listened on, or the certificate cannot be used.
     """
     uvicorn = optional("uvicorn", "ml_dash[server]", "A server")
+    from .connections import PunctualProtocol
+
     settings = replace(settings or Settings(), host=host)
     listening = _listen(host, port)
     app = create_app(store, settings)
@@ -57,6 +59,8 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         app,
+        http=PunctualProtocol,
+        ws="none",
         log_config=None,
         access_log=access_log,
         server_header=False,

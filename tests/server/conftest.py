@@ -17,6 +17,7 @@ import pytest
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 _SERVE = """
+{before}
 from pathlib import Path
 from ml_dash.server.running import open_store, serve
 from ml_dash.server.settings import Settings
@@ -27,7 +28,7 @@ serve(open_store({target!r}), {host!r}, {port}, Settings(cache=Path({cache!r}), 
 class ServerProcess:
     """A server in front of `target`: a directory, or the address of an object store.
 
-    It listens on the same port whenever it is started; `url` is where.
+    It listens on the same port whenever it is started; `url` is where.  `before` is run before anything else.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class ServerProcess:
         host: str = "127.0.0.1",
         settings: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
+        before: str = "",
     ) -> None:
         self.target = str(target)
         self._cache = str(cache)
         self._host = host
         self._settings = settings or {}
         self._environment = environment or {}
+        self._before = before
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self._said: Queue[str] = Queue()
@@ -56,7 +59,12 @@ class ServerProcess:
 
     def start(self) -> ServerProcess:
         source = _SERVE.format(
-            target=self.target, host=self._host, port=self._port, cache=self._cache, settings=self._settings
+            target=self.target,
+            host=self._host,
+            port=self._port,
+            cache=self._cache,
+            settings=self._settings,
+            before=self._before,
         )
         self._process = subprocess.Popen(
             [sys.executable, "-c", source],

@@ -386,6 +386,27 @@ def test_a_body_that_comes_too_slowly_is_given_up(new_server: NewServer) -> None
     assert httpx.get(f"{server.url}/v1/health", trust_env=False).status_code == 200
 
 
+def test_headers_that_come_too_slowly_end_the_connection(new_server: NewServer) -> None:
+    server = new_server(before="from ml_dash.server.connections import PunctualProtocol as P; P.header_timeout_s = 0.5")
+    port = int(server.url.rsplit(":", 1)[1])
+    whole = b"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for first, rest in ((b"", b""), (b"", b"GET /v1/health HT"), (whole, b"GET /v1")):
+        with socket.create_connection(("127.0.0.1", port), 20) as raw:
+            if first:
+                raw.sendall(first)
+                assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+            raw.sendall(rest)
+            # Nothing more comes, and this ends.
+            while raw.recv(1000):
+                pass
+    with socket.create_connection(("127.0.0.1", port), 20) as raw:
+        # Between two requests a connection may be idle for longer.
+        for _ in range(2):
+            raw.sendall(whole)
+            assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+            time.sleep(0.7)
+
+
 # --- giving back --------------------------------------------------------------------------------------------
 
 
