@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from ..errors import NetworkError
 from ..remote.server import User
-from ..run import RUN
+from ..run import DEFAULT_API_URL, RUN
 from .commands import Command
 from .output import Output
 from .wording import local_time
@@ -19,7 +20,12 @@ def asks_server(command: Command) -> Command:
     """Adds `--dash-url` and `--json`; the command gets `url` and `output`."""
 
     def with_server(*, url: str | None, as_json: bool, **arguments: Any) -> Any:
-        return command(url=url or RUN.api_url, output=Output(as_json), **arguments)
+        try:
+            return command(url=url or RUN.api_url, output=Output(as_json), **arguments)
+        except NetworkError as error:
+            if url is not None or RUN.api_url != DEFAULT_API_URL:
+                raise
+            raise NetworkError(f"{error}. Give your server's address with --dash-url, or in ML_DASH_API_URL") from None
 
     with_server.__doc__ = command.__doc__
     with_server.__name__ = command.__name__

@@ -96,8 +96,11 @@ def keychain_problem() -> str | None:
     return _problem
 
 
-def keychain_hint() -> str:
-    """What to add where a token is missed: that a keychain may have one, and does not give it."""
+def hint() -> str:
+    """What to add where a token is missed or refused: where another one may be, which is not sent."""
+    given = _given()
+    if given is not None:
+        return f". The environment variable {given[0]} is set, and comes before what a login has kept"
     return "" if _problem in (None, _NONE) else f". The keychain cannot be used: {_problem}"
 
 

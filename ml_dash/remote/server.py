@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import AuthenticationError, NetworkError, RefusedError
 from . import protocol
-from .credentials import keychain_hint, token_for
+from .credentials import hint, token_for
 from .protocol import Head
 from .transport import TIMEOUT_S, Answer, Stream, Transport, Wire
 
@@ -85,7 +85,7 @@ class Server:
         try:
             members = self._object("GET", protocol.USER, timeout_s=timeout_s)
         except AuthenticationError as error:
-            raise AuthenticationError(f"{error}{keychain_hint()}") from None
+            raise AuthenticationError(f"{error}{hint()}") from None
         token = members.get("token") or {}
         return User(
             members.get("owner"),

@@ -120,7 +120,10 @@ def _cache_of(store: Store | DashRoot) -> Path:
     if isinstance(store, DashRoot):
         return store.root
     folders = optional("platformdirs", "ml_dash", "The server's cache")
-    return Path(folders.user_cache_dir("ml_dash", appauthor=False)) / "servers" / store.id
+    cache = Path(folders.user_cache_dir("ml_dash", appauthor=False)) / "servers" / store.id
+    # Private, as the store is.
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cache
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]

@@ -65,7 +65,7 @@ def sign_in(
     focus = ["code", "owner", "password"][0 if not code else 1 if not owner else 2]
     at_code, at_owner, at_password = (" autofocus" if name == focus else "" for name in ("code", "owner", "password"))
     body = f"""{alert}
-<form method="post" action="/device">
+<form method="post" action="device">
 <label>Code that your terminal shows
 <input class="code" name="user_code" value="{escape(code)}" required maxlength="20" autocomplete="off"
  autocapitalize="characters" spellcheck="false"{at_code}></label>
@@ -88,7 +88,7 @@ def confirm(request: DeviceRequest, owner: str, nonce: str, ago: str) -> HTMLRes
 <p>A device that shows this code asks to record and read experiments as <strong>{escape(owner)}</strong>:</p>
 <p class="code">{shown_code(request.user_code)}</p>
 <dl>{rows}</dl>
-<form method="post" action="/device">
+<form method="post" action="device">
 <input type="hidden" name="user_code" value="{request.user_code}">
 <input type="hidden" name="nonce" value="{escape(nonce)}">
 <div class="answers">

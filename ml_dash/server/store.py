@@ -94,7 +94,11 @@ class Store:
                     f"store {str(folder)!r} is a directory with other things in it: expected a store, or a directory "
                     "that is empty or does not exist yet"
                 )
+            is_new = not folder.exists()
             OPERATING_SYSTEM.make_folder(str(folder / STAGING))
+            if is_new:
+                # Who can log in to this machine could read past every token.
+                folder.chmod(0o700)
             store = cls(library.LocalStore(str(folder)), str(folder), folder)
             store._remove_abandoned()
         store._mark()

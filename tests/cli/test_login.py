@@ -160,6 +160,17 @@ def test_the_environment_s_token_is_used_and_said_to_be(server: Served, monkeypa
     assert run_command("whoami") == "carol\n"
 
 
+def test_a_refused_token_of_the_environment_is_said_to_be_that(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "mld_" + "x" * 43
+    monkeypatch.setenv("ML_DASH_API_KEY", token)
+    ended = subprocess.run(
+        [*COMMAND, "whoami", "--dash-url", server.url], capture_output=True, text=True, timeout=WAIT_S_MAX
+    )
+    assert ended.returncode == 1
+    assert "ML_DASH_API_KEY is set" in ended.stderr
+    assert token not in ended.stderr
+
+
 def test_userinfo_is_the_owner_of_the_token_and_nobody_without_one(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

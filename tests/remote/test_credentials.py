@@ -150,7 +150,7 @@ def test_without_a_keychain_a_file_keeps_it_that_only_its_owner_reads(
     problem = credentials.keychain_problem()
     assert chain is Forgetful or problem
     assert TOKEN not in str(problem)
-    assert ("locked" in credentials.keychain_hint().lower()) == (chain is Locked)
+    assert ("locked" in credentials.hint().lower()) == (chain is Locked)
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["https-dash.example.org.json"]
 
 
@@ -178,6 +178,7 @@ def test_the_environment_wins_over_what_is_kept(keychain: Keychain, monkeypatch:
     monkeypatch.setenv("ML_DASH_TOKEN", " first ")
     assert credentials.token_for(URL) == "first"
     assert credentials.kept_token(URL) == TOKEN
+    assert "ML_DASH_TOKEN" in credentials.hint()
     described = credentials.describe(URL)
     assert described is not None
     assert (described.place, described.name, described.owner) == ("environment", "ML_DASH_TOKEN", None)
@@ -212,7 +213,7 @@ def test_a_keychain_that_never_answers_is_waited_for_once_and_the_file_is_used(
     assert credentials.token_for(URL) == TOKEN
     assert credentials.describe(URL) is not None
     assert silent.asked == 1
-    assert "did not answer" in credentials.keychain_hint()
+    assert "did not answer" in credentials.hint()
     silent.end.set()
 
 

@@ -136,6 +136,14 @@ def test_names_that_a_store_could_mix_up_are_not_both_taken(open_store: OpenStor
     check_spelling("alice", ["alice", "bob"])
 
 
+def test_a_directory_that_becomes_a_store_is_closed_to_others_on_the_machine(tmp_path: Path) -> None:
+    Store.open(tmp_path / "new" / "store")
+    assert (tmp_path / "new" / "store").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "mine").mkdir(mode=0o750)
+    Store.open(tmp_path / "mine")
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o750, "what is there already is as somebody wanted it"
+
+
 # --- tokens -------------------------------------------------------------------------------------------------
 
 
