@@ -9,6 +9,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -389,22 +391,24 @@ def test_a_body_that_comes_too_slowly_is_given_up(new_server: NewServer) -> None
 def test_headers_that_come_too_slowly_end_the_connection(new_server: NewServer) -> None:
     server = new_server(before="from ml_dash.server.connections import PunctualProtocol as P; P.header_timeout_s = 0.5")
     port = int(server.url.rsplit(":", 1)[1])
-    whole = b"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    for first, rest in ((b"", b""), (b"", b"GET /v1/health HT"), (whole, b"GET /v1")):
-        with socket.create_connection(("127.0.0.1", port), 20) as raw:
+    for first, rest in ((False, b""), (False, b"GET /v1/health HT"), (True, b"GET /v1")):
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.connect()
+        with closing(connection):
             if first:
-                raw.sendall(first)
-                assert raw.recv(1000).startswith(b"HTTP/1.1 200")
-            raw.sendall(rest)
+                connection.request("GET", "/v1/health")
+                assert connection.getresponse().read()
+            connection.sock.sendall(rest)
             # Nothing more comes, and this ends.
-            while raw.recv(1000):
-                pass
-    with socket.create_connection(("127.0.0.1", port), 20) as raw:
+            assert connection.sock.recv(1000) == b""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
         # Between two requests a connection may be idle for longer.
         for _ in range(2):
-            raw.sendall(whole)
-            assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+            connection.request("GET", "/v1/health")
+            assert connection.getresponse().read()
+            opened = connection.sock
             time.sleep(0.7)
+        assert opened is connection.sock
 
 
 # --- giving back --------------------------------------------------------------------------------------------
