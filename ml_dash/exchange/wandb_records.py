@@ -89,15 +89,21 @@ def _fragments(path: Path, tally: Tally) -> Iterator[tuple[int, bytes]]:
                     # The rest of a block that was reserved and never written.
                     at = len(block)
                 elif kind not in (FULL, FIRST, MIDDLE, LAST) or len(data) < length or _crc(kind, data) != checksum:
-                    left = len(block) - at
-                    where = f"{path.name}: {left:,} bytes from byte {start + at:,} on are torn or damaged"
-                    tally.leave_out("torn or damaged part of the log", 1, f"{where} and were not read")
+                    yield _torn(path, tally, start + at, len(block) - at)
                     at = len(block)
-                    yield UNREADABLE, b""
                 else:
                     yield kind, data
                     at = begin + length
+            if at < len(block) < BLOCK_BYTES:
+                # Too short for a fragment, and not the padding of a whole block.
+                yield _torn(path, tally, start + at, len(block) - at)
             start += len(block)
+
+
+def _torn(path: Path, tally: Tally, at: int, count: int) -> tuple[int, bytes]:
+    note = f"{path.name}: {count:,} bytes from byte {at:,} on are torn or damaged and were not read"
+    tally.leave_out("torn or damaged part of the log", 1, note)
+    return UNREADABLE, b""
 
 
 def _crc(kind: int, data: bytes) -> int:

@@ -51,7 +51,7 @@ class Session:
         self._lines = {"stdout": Lines(), "stderr": Lines()}
         self._run: Any = None
         self._environment: dict[str, Any] = {}
-        self._summary: dict[str, Any] = {}
+        self._summary: dict[tuple[str, ...], Any] = {}
         self._metrics: list[dict[str, Any]] = []
         self._exit_code: int | None = None
         for record in head:
@@ -154,7 +154,8 @@ class Session:
                 yield self._output(stream, text, self._last_us)
         if self._summary:
             self._tally.keep("summary values, as metadata", len(self._summary))
-            metadata = {"wandb": {**self._identity(), "summary": self._summary}}
+            summary = nested((list(path), value) for path, value in self._summary.items())
+            metadata = {"wandb": {**self._identity(), "summary": summary}}
             yield self._author.event(self._last_us, EXPERIMENT_DESCRIBED, {"metadata": metadata})
 
     def _look_at(self, record: Any) -> None:
@@ -224,9 +225,9 @@ class Session:
     def _on_summary(self, summary: Any) -> Iterator[Event]:
         for path, value in pairs(summary.update):
             if path[0] != "_wandb":
-                self._summary[".".join(path)] = value
+                self._summary[tuple(path)] = value
         for each in summary.remove:
-            self._summary.pop(".".join(each.nested_key) or each.key, None)
+            self._summary.pop(tuple(each.nested_key) or (each.key,), None)
         return iter(())
 
     def _on_metric(self, metric: Any) -> Iterator[Event]:

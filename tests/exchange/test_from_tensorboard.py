@@ -21,6 +21,7 @@ from tensorboardX import SummaryWriter
 import ml_dash
 from ml_dash import ConfigurationError, SourceFileError
 from ml_dash.exchange.importing import find, import_from
+from ml_dash.exchange.reports import ImportReport
 
 from .support import PREFIX, counts, files_below, import_one, same, values
 
@@ -47,39 +48,46 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_scalar_arrives_with_its_step_and_time(logdir: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def report(logdir: Path, tmp_path_factory: pytest.TempPathFactory) -> ImportReport:
+    """Of the import to `imported`."""
     before = files_below(logdir)
-    report = import_one(logdir, tmp_path)
+    found = import_one(logdir, tmp_path_factory.getbasetemp() / "imported-from-tensorboard")
+    assert files_below(logdir) == before, "the source is only read"
+    return found
+
+
+@pytest.fixture(scope="module")
+def imported(report: ImportReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "imported-from-tensorboard"
+
+
+def test_every_scalar_arrives_with_its_step_and_time(logdir: Path, report: ImportReport, imported: Path) -> None:
     theirs = EventAccumulator(str(logdir), size_guidance={"scalars": 0})
     theirs.Reload()
-    found, read = values(tmp_path), report.values_read
-    for tag, name, key in [
-        ("train/loss", "train", "loss"),
-        ("train/accuracy", "train", "accuracy"),
-        ("lr", None, "lr"),
-    ]:
+    found = values(imported)
+    series = {"train/loss": ("train", "loss"), "train/accuracy": ("train", "accuracy"), "lr": (None, "lr")}
+    for tag, (name, key) in series.items():
         scalars = theirs.Scalars(tag)
         assert same(found[name, key], [scalar.value for scalar in scalars])
         assert found[name, "step"] == [scalar.step for scalar in scalars]
-        assert read[name, key] == report.values_written[name, key] == len(scalars)
-    assert counts(tmp_path) == report.values_written == report.values_read
+        assert report.values_read[name, key] == report.values_written[name, key] == len(scalars)
+    assert counts(imported) == report.values_written == report.values_read
     losses = theirs.Scalars("train/loss")
-    points = [event for event in ml_dash.events(PREFIX, dash_root=tmp_path) if event.data.get("name") == "train"]
+    points = [event for event in ml_dash.events(PREFIX, dash_root=imported) if event.data.get("name") == "train"]
     assert [event.time_us for event in points] == [round(scalar.wall_time * 1e6) for scalar in losses]
-    assert files_below(logdir) == before
 
 
-def test_everything_else_arrives_or_is_counted(logdir: Path, tmp_path: Path) -> None:
-    report = import_one(logdir, tmp_path)
+def test_everything_else_arrives_or_is_counted(logdir: Path, report: ImportReport, imported: Path) -> None:
     assert report.left_out == {"histogram": 1}
-    run = ml_dash.load(PREFIX, dash_root=tmp_path)
+    run = ml_dash.load(PREFIX, dash_root=imported)
     (line,) = run.logs
     assert (line.message, line.metadata) == ("hello *you*", {"tag": "note", "step": 3})
     (file,) = run.files
     assert (file.path, file.filename, file.metadata) == ("/picture", "5.png", {"tag": "picture", "step": 5})
-    imported = (run.sessions[0].environment or {})["imported"]
-    assert imported["source"] == str(logdir)
-    assert {"format", "version", "fingerprint", "time", "by", "with"} <= imported.keys()
+    about = (run.sessions[0].environment or {})["imported"]
+    assert about["source"] == str(logdir)
+    assert {"format", "version", "fingerprint", "time", "by", "with"} == about.keys() - {"source"}
 
 
 def test_state_at_a_time_is_what_had_been_logged_by_then(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from ml_dash.exchange.wandb_records import BLOCK_BYTES, records_in
 from .make_wandb import ODD
 from .support import PREFIX, counts, files_below, import_one, same, values
 
+SAMPLES = Path(__file__).with_name("wandb")
+"""Made by older releases with `make_wandb.py`, 20 points each; of the first, the setting of the sampling interval was
+called `_stats_sample_rate_seconds`."""
 POINTS = 10_000
 FEWER = 1_500
 
@@ -70,6 +74,10 @@ def expected(points: int) -> dict[tuple[str | None, str], list[Any]]:
         (None, "nested.deep"): list(range(points)),
         (None, "text"): [f"t{step}" for step in range(points)],
     }
+
+
+def _as_floats(found: list[Any]) -> list[Any]:
+    return [float(value) if isinstance(value, int) else value for value in found]
 
 
 def test_every_value_arrives_with_its_step_and_time(run_folder: Path, imported: Path) -> None:
@@ -171,7 +179,7 @@ def test_of_a_truncated_log_what_is_intact_arrives_and_the_run_stands_as_lost(sm
     cut = tmp_path / smaller.name
     shutil.copytree(smaller, cut, symlinks=True)
     (log,) = cut.glob("*.wandb")
-    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2 + 11])
+    log.write_bytes(log.read_bytes()[: _boundary_behind(log, log.stat().st_size // 2) + 11])
     report = import_one(cut, tmp_path / "root")
     run = ml_dash.load(PREFIX, dash_root=tmp_path / "root")
     steps = values(tmp_path / "root")["train", "_step"]
@@ -180,6 +188,36 @@ def test_of_a_truncated_log_what_is_intact_arrives_and_the_run_stands_as_lost(sm
     assert (run.status, run.sessions[0].reason) == ("FAILED", "lost")
     assert sum(count for kind, count in report.left_out.items() if "torn" in kind) == 1
     assert ml_dash.verify(PREFIX, dash_root=tmp_path / "root").ok
+
+
+def _boundary_behind(log: Path, byte: int) -> int:
+    """Where the first fragment ends that begins there or later."""
+    return next(end for end in _ends_of_fragments(log.read_bytes()) if end > byte)
+
+
+def _ends_of_fragments(data: bytes) -> Iterator[int]:
+    at = 7
+    while at + 7 <= len(data):
+        if BLOCK_BYTES - at % BLOCK_BYTES < 7:
+            at += BLOCK_BYTES - at % BLOCK_BYTES
+        at += 7 + int.from_bytes(data[at + 4 : at + 6], "little")
+        yield at
+
+
+def test_wherever_a_log_is_cut_its_whole_records_are_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+    (sample,) = (SAMPLES / "0.19.11").rglob("*.wandb")
+    data = sample.read_bytes()
+    ends = list(_ends_of_fragments(data))
+    whole = [record.SerializeToString() for record in records_in(sample, Tally())]
+    assert len(ends) == len(whole) > 60
+    log = tmp_path / "run-x.wandb"
+    for cut in [*range(7, len(data), 97), *(end + off for end in ends[::9] for off in (-8, -1, 0, 1, 6, 7, 8))]:
+        log.write_bytes(data[:cut])
+        tally = Tally()
+        found = [record.SerializeToString() for record in records_in(log, tally)]
+        count = sum(end <= cut for end in ends)
+        assert found == whole[:count]
+        assert sum(tally.left_out.values()) == (0 if cut in (7, *ends) else 1), cut
 
 
 def test_a_damaged_block_costs_that_block_alone(smaller: Path, tmp_path: Path) -> None:
@@ -196,3 +234,19 @@ def test_a_damaged_block_costs_that_block_alone(smaller: Path, tmp_path: Path) -
     assert steps[-1] == FEWER - 1
     assert FEWER - 200 < len(steps) < FEWER
     assert ml_dash.load(PREFIX, dash_root=tmp_path / "root").status == "FAILED"
+
+
+@pytest.mark.parametrize("release", ["0.17.9", "0.19.11"])
+def test_runs_of_older_releases_are_read_as_well(release: str, tmp_path: Path) -> None:
+    import_one(SAMPLES / release, tmp_path)
+    found = values(tmp_path)
+    for series, logged in expected(20).items():
+        # Whether a whole number has a point depends on the release.
+        assert list(map(str, _as_floats(found[series]))) == list(map(str, _as_floats(logged))), series
+    run = ml_dash.load(PREFIX, dash_root=tmp_path)
+    assert (run.status, run.description, set(run.tags)) == ("COMPLETED", "some notes", {"a", "b"})
+    assert (run.params["model.depth"], run.params["later"]) == (3, 5)
+    assert run.metadata is not None
+    assert run.metadata["wandb"]["summary"]["nested"] == {"deep": 19}
+    assert any(file.filename.endswith(".png") for file in run.files)
+    assert (run.sessions[0].environment or {})["argv"][0].endswith("make_wandb.py")
