@@ -13,15 +13,19 @@ from typing import Any
 import pytest
 
 import ml_dash
-from ml_dash import ConfigurationError, Experiment, ExperimentError, NotFoundError
+from ml_dash import ConfigurationError, Experiment, ExperimentError, NotFoundError, StorageError
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.opening.forking import ForkPoint, begin_as_fork
 from ml_dash.prefix import parse_prefix
+from ml_dash.reading.lineage import Lineage
 from ml_dash.reading.replay import Replay
 from ml_dash.state import Status
 from ml_dash.state.forks import born
+
+from .histories import point, started
+from .journals import append
 
 PARENT, FORK = "alice/ml/parent", "alice/ml/forks/f"
 
@@ -349,6 +353,42 @@ def test_a_parent_that_was_brought_from_another_machine_is_found_by_its_journal(
     (tmp_path / "moved").rename(brought)
     assert load(tmp_path).metrics["train"].columns()["step"] == list(range(12))
     assert load(tmp_path).damage == ()
+
+
+def test_a_parent_that_is_archived_reads_the_same(tmp_path: Path) -> None:
+    points = [point("train", step=step) for step in range(200)]
+    parts = [("s1", points[at : at + 10]) for at in range(0, 200, 10)]
+    append(tmp_path / PARENT, ("s1", [started("s1")]), *parts, segment_bytes_max=1000)
+    train(tmp_path, FORK, range(150, 210), fork=f"{PARENT}@180")
+    before = load(tmp_path).metrics["train"].columns("all")
+    assert before["step"] == [*range(179), *range(150, 210)]
+    ml_dash.archive(PARENT, dash_root=tmp_path)
+    assert list((tmp_path / PARENT / "_journal").glob("*.zst"))
+    assert load(tmp_path).metrics["train"].columns("all") == before
+    assert load(tmp_path).damage == ()
+    train(tmp_path, "alice/ml/late", range(20, 30), fork=f"{PARENT}@21")
+    assert load(tmp_path, "alice/ml/late").metrics["train"].columns()["step"] == list(range(30))
+
+
+class Refusing(Disk):
+    """Lets nobody read what is the parent's."""
+
+    def open_read(self, path: str) -> int:
+        if PARENT in path:
+            raise PermissionError(13, "Permission denied", path)
+        return super().open_read(path)
+
+
+def test_a_parent_that_may_not_be_read_is_said_to_be_so(tmp_path: Path) -> None:
+    parent(tmp_path)
+    train(tmp_path, FORK, range(10, 12), fork=PARENT)
+    folder = JournalFolder(tmp_path / FORK, Refusing())
+    [damage] = Lineage(folder).damage()
+    assert (damage.kind, damage.prefix) == (DamageKind.ABSENT, PARENT)
+    assert "not to be read: [Errno 13] Permission denied" in damage.found
+    with pytest.raises(StorageError, match="Permission denied"):
+        list(Lineage(folder).commits())
+    assert Replay(folder).refresh().seq == load(tmp_path).seq
 
 
 # --- opening ------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from ..errors import StorageError
+from ..errors import MlDashError, StorageError
 from ..facts.codec import Block, CodecError, decode_events
 from ..facts.events import EXPERIMENT_FORKED
 from ..journal.checkpoint import Trust
@@ -167,7 +167,10 @@ def _inherited(folder: JournalFolder, fork: Fork, seen: set[str]) -> Iterator[Co
 
 def _inherited_damage(folder: JournalFolder, fork: Fork, seen: set[str]) -> list[Damage]:
     """Of what a fork has from its parent, and that from its own, as the fork counts."""
-    parent = parent_folder(folder, fork)
+    try:
+        parent = parent_folder(folder, fork)
+    except OSError as error:
+        return [_shifted_damage(_absent(fork, 1, f"not to be read: {error}"), fork)]
     if parent is None:
         gone = _absent(fork, 1, "none there that has this journal: it was removed, or another one has its place")
         return [_shifted_damage(gone, fork)]
@@ -184,7 +187,7 @@ def _damage_before(parent: JournalFolder, fork: Fork) -> tuple[list[Damage], For
         reader = JournalReader(parent, trusted=Trust(parent))
         last = next((line for line in reader.commits() if line.last >= fork.seq), None)
         older = forked_from(parent)
-    except (OSError, StorageError) as error:
+    except (OSError, MlDashError) as error:
         return [_absent(fork, 1, f"not to be read: {error}")], None
     if last is None and reader.next_seq <= fork.seq:
         return [*reader.damage, _absent(fork, reader.next_seq, f"events up to {reader.next_seq - 1}")], older
