@@ -37,6 +37,7 @@ from .reading.listing import Summary, folder_of, list_experiments, root_of
 from .reading.points import commits_of, iso_time
 from .reading.replay import Replay
 from .reading.run_view import Run
+from .reading.settled import settled
 from .reading.sources import REFRESH_INTERVAL_S, check_local, refreshed
 from .state import UNDECODABLE, State
 
@@ -80,13 +81,12 @@ def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: in
     if at is not None and (isinstance(at, bool) or not isinstance(at, int | datetime)):
         raise ConfigurationError(f"at={at!r:.100}: expected the number of an event or a datetime")
     with reading(folder):
-        replay = Replay(folder, at)
-        state = replay.refresh()
+        state, damage = settled(Replay(folder, at))
     if isinstance(at, int) and not 1 <= at <= state.seq:
         raise _outside(prefix, f"at={at}", Replay(folder).refresh())
     if isinstance(at, datetime) and not state.seq:
         raise _outside(prefix, f"at={at.isoformat()} is before its first event", Replay(folder).refresh())
-    return Run(parsed, folder, state, replay.damage)
+    return Run(parsed, folder, state, damage)
 
 
 def _outside(prefix: str, what: str, state: State) -> ConfigurationError:

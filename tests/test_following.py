@@ -152,6 +152,23 @@ def test_loading_again_and_again_while_another_process_writes_never_alarms_and_n
     assert steps == 20 * POINTS
 
 
+def test_what_is_just_being_written_is_no_damage_and_what_nobody_can_be_writing_is(tmp_path: Path) -> None:
+    with WritingProcess(tmp_path, "train") as writer:
+        path = segment(JournalFolder(tmp_path / PREFIX))
+        before = path.read_bytes()
+        add(path, b'{"first":2,"count":1,"time":')
+        assert ml_dash.load(PREFIX, dash_root=tmp_path).damage == ()
+        assert ml_dash.experiments(dash_root=tmp_path)[0].damage == ()
+        path.write_bytes(before)
+        writer.start()
+        writer.end()
+        writer.await_logged()
+    folder = append(tmp_path / PREFIX, ("s2", logged(0)))
+    add(segment(folder, folder.segment_numbers()[-1]), b'{"first":2,"count":1,"time":')
+    for found in (ml_dash.load(PREFIX, dash_root=tmp_path), ml_dash.experiments(dash_root=tmp_path)[0]):
+        assert "torn" in [each.kind.value for each in found.damage]
+
+
 # --- one step at a time -------------------------------------------------------------------------------------
 
 

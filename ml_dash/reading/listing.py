@@ -25,6 +25,7 @@ from ..opening.place import DEFAULT_ROOT, find_place
 from ..prefix import Prefix, parse_prefix
 from ..state import Status
 from .replay import Replay
+from .settled import settled
 
 if TYPE_CHECKING:
     from .sources import ServerSource
@@ -218,15 +219,13 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         prefix = parse_prefix(text)
         folder = JournalFolder(root.joinpath(*parts))
         commit_open(folder)
-        replay = Replay(folder, at_a_glance=True)
-        state = replay.refresh()
+        state, damage = settled(Replay(folder, at_a_glance=True))
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
-    damage = tuple(replay.damage)
     if not state.seq and damage:
         worst = damage[0]
         reason = f"nothing of its journal replays: expected {worst.expected}, found {worst.found}"
-        return Summary(text, None, damage=damage, error=reason)
+        return Summary(text, None, damage=tuple(damage), error=reason)
     sessions = [session for session in state.sessions.values() if not session.is_inherited]
     return Summary(
         prefix.text,
@@ -239,7 +238,7 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         _moment(state.created_us),
         _moment(max((session.started_us for session in sessions), default=None)),
         _moment(state.time_us),
-        damage,
+        tuple(damage),
         forked_from=None if state.fork is None else f"{state.fork.prefix}@{state.fork.seq}",
     )
 
