@@ -84,6 +84,7 @@ class Shipment:
         """Keeps the hint; closes what is open."""
         self._save(is_due=True)
         self._local.close()
+        self.server.close()
 
     def step(self) -> Step:
         """One batch, or one part of a file.  Raises DivergedError, AuthenticationError, NetworkError, OSError and

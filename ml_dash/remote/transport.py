@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
+from weakref import finalize
 
 import orjson
 
@@ -194,13 +195,16 @@ class Transport:
         import httpx
 
         is_here = is_loopback(self.url)
-        return httpx.Client(
+        client = httpx.Client(
             headers=self._headers,
             transport=self._wire,
             verify=_context(self.url),
             trust_env=not is_here,
             follow_redirects=False,
         )
+        # Whoever forgets to close it leaves no open connection behind.
+        finalize(self, _close_in, os.getpid(), client)
+        return client
 
     def _target(self, path: str, query: Query) -> str:
         pairs = query.items() if isinstance(query, Mapping) else query or ()
@@ -251,6 +255,12 @@ class Transport:
                 "says who that is; a prefix begins with the owner's name"
             )
         return f"{what}. Run `ml-dash login --dash-url {self.url}`, or set the environment variable ML_DASH_TOKEN"
+
+
+def _close_in(process: int, client: httpx.Client) -> None:
+    """A forked child has copies of its parent's connections, which are not its own to end."""
+    if process == os.getpid():
+        client.close()
 
 
 # --- addresses ----------------------------------------------------------------------------------------------
