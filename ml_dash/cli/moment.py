@@ -74,7 +74,7 @@ def _on_a_day(words: str, now: datetime) -> datetime | None:
     if clock is None:
         return now - timedelta(days=1) if day == "yesterday" else datetime.combine(now.date(), time()).astimezone()
     date = now.date() - timedelta(days=1) if day == "yesterday" else now.date()
-    return datetime.combine(date, time.fromisoformat(clock.zfill(len("00:00")))).astimezone()
+    return datetime.combine(date, time.fromisoformat(clock if clock[1] != ":" else f"0{clock}")).astimezone()
 
 
 class Moment(click.ParamType[Any]):

@@ -119,8 +119,9 @@ def _head(prefix: str, watch: Watch, now_us: int, is_behind: bool) -> Text:
     if state.time_us is not None:
         head.append(f"  {ago(now_us - state.time_us)}", style="dim")
     if state.created_us is not None and state.time_us is not None:
+        until_us = now_us if state.status is Status.RUNNING else state.time_us
         verb = "runs" if state.status is Status.RUNNING else "ran"
-        head.append(f"  {verb} for {duration((state.time_us - state.created_us) / 1e6)}", style="dim")
+        head.append(f"  {verb} for {duration((until_us - state.created_us) / 1e6)}", style="dim")
     if is_behind:
         head.append("  catching up", style="yellow")
     return head

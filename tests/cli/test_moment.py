@@ -47,6 +47,7 @@ def test_iso_8601_is_taken_as_it_stands(text: str, expected: datetime) -> None:
 def test_times_of_a_day_are_local() -> None:
     local = NOW.astimezone()
     for text, expected in {
+        "9:05:01": local.replace(hour=9, minute=5, second=1),
         "9:05": local.replace(hour=9, minute=5, second=0),
         "today": local.replace(hour=0, minute=0, second=0),
         "yesterday at 23:59:01": local.replace(hour=23, minute=59, second=1) - timedelta(days=1),
