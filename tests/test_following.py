@@ -57,6 +57,9 @@ class WritingProcess:
     def end(self) -> None:
         self._tell()
 
+    def await_end(self) -> None:
+        assert self._process.wait(60) == 0
+
     def kill(self) -> None:
         self._process.kill()
         assert self._process.wait(60) == -signal.SIGKILL
@@ -162,7 +165,7 @@ def test_what_is_just_being_written_is_no_damage_and_what_nobody_can_be_writing_
         path.write_bytes(before)
         writer.start()
         writer.end()
-        writer.await_logged()
+        writer.await_end()
     folder = append(tmp_path / PREFIX, ("s2", logged(0)))
     add(segment(folder, folder.segment_numbers()[-1]), b'{"first":2,"count":1,"time":')
     for found in (ml_dash.load(PREFIX, dash_root=tmp_path), ml_dash.experiments(dash_root=tmp_path)[0]):
