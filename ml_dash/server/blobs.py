@@ -43,7 +43,11 @@ class Blobs:
         self._store = store
 
     async def status(self, owner: str, checksum: str) -> Found | None:
-        return await self._store.status(path_of(owner, checksum))
+        """What is there stays there: a client takes this for an acknowledgement."""
+        found = await self._store.status(path_of(owner, checksum))
+        if found is not None:
+            await self._store.settle(found.path)
+        return found
 
     def read(self, owner: str, checksum: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Raises Missing."""

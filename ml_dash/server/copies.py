@@ -99,6 +99,7 @@ class Copy:
 
     async def refresh(self, store: Store) -> None:
         """Looks for what other processes have stored.  Only under `lock`.  Raises DamagedCopy."""
+        known = len(self.pieces)
         for attempt in range(LISTINGS_MAX):
             checked_us = now_us()
             found = await store.list(self.folder, after=self.pieces[-1].path if self.pieces else None)
@@ -113,6 +114,9 @@ class Copy:
                 self.forget()
                 if attempt:
                     await asyncio.sleep(LISTING_PAUSE_S)
+        if len(self.pieces) != known:
+            # Where it ends is an acknowledgement to whoever had no answer.
+            await store.settle(self.pieces[-1].path)
         await self._read_redactions(store, found)
         if self.pieces and (self.head is None or not self._is_head_of(self.pieces[-1])):
             self.head = await self._read_head(store, self.pieces[-1])

@@ -68,6 +68,7 @@ class Store:
         self._backend = backend
         self._folder = folder
         self._disk = disk
+        self._reached: set[Path] = set() if folder is None else {folder}
         self.name = name
         """What people are told that it is."""
         self.id = new_id()
@@ -151,6 +152,13 @@ class Store:
                     await writer.write(chunk)
                 await writer.close()
 
+    async def settle(self, path: str) -> None:
+        """Makes sure that an object which is there stays, whoever created it: that one may have been killed before it
+        had synced the name."""
+        if self._folder is not None:
+            with _failing():
+                await asyncio.to_thread(self._settle, (self._folder / path).parent)
+
     async def delete(self, paths: Iterable[str]) -> None:
         """Those that are gone already are passed over."""
         import obstore
@@ -230,8 +238,7 @@ class Store:
         assert self._folder is not None
         final = self._folder / path
         try:
-            if not final.parent.is_dir():
-                self._disk.make_folder(str(final.parent))
+            self._sync_way_to(final.parent)
             if is_new:
                 self._disk.publish(staged, str(final))
             else:
@@ -245,6 +252,22 @@ class Store:
             self._disk.remove(staged)
             raise
         self._disk.sync_folder(str(final.parent))
+
+    def _settle(self, folder: Path) -> None:
+        self._sync_way_to(folder)
+        self._disk.sync_folder(str(folder))
+
+    def _sync_way_to(self, folder: Path) -> None:
+        """Once for each folder: whoever made it may have been killed before its name was synced."""
+        assert self._folder is not None
+        if folder in self._reached:
+            return
+        self._disk.make_folder(str(folder))
+        for above in folder.parents:
+            self._disk.sync_folder(str(above))
+            if above == self._folder or above in self._reached:
+                break
+        self._reached.add(folder)
 
     async def _join_file(self, path: str, chunks: AsyncIterator[bytes]) -> None:
         staged = self._staged()
