@@ -19,6 +19,7 @@ from .output import Output
 PROGRAM = "ml-dash"
 COMPLETE_VARIABLE = "_ML_DASH_COMPLETE"
 """By this the shell asks what to offer."""
+SHORT_HELP_MAX = 120
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -50,6 +51,14 @@ COMMANDS = {
     "whoami": ".whoami",
 }
 
+SECTIONS = {
+    "Look at experiments": ("list", "show", "log", "diff", "events", "tail"),
+    "Look after them": ("verify", "recover", "archive", "redact", "export", "import"),
+    "Servers": ("login", "logout", "whoami", "profile", "ship", "pull", "serve", "server"),
+    "This machine": ("doctor", "demo", "completion", "version"),
+}
+"""The order of help."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -77,6 +86,17 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(COMMANDS[name], __package__).command
         return complete_prefixes(command)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """By what people want to do, and not cut off as click does it."""
+        listed = {name for names in SECTIONS.values() for name in names}
+        others = {"More": tuple(name for name in self.list_commands(context) if name not in listed)}
+        for title, names in (SECTIONS | others).items():
+            commands = [(name, self.get_command(context, name)) for name in names]
+            rows = [(name, command.get_short_help_str(SHORT_HELP_MAX)) for name, command in commands if command]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

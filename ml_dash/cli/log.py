@@ -111,7 +111,8 @@ def _lines(entry: Entry, width: int) -> Iterator[Text]:
     sessions = f"  session{'s' if ',' in attempts else ''} {attempts}" if attempts else ""
     dim = f"  {entry.hash[:12]}{sessions}"
     yield Text.assemble((f"{events} {_numbers(entry)}", "yellow"), (dim, "dim"))
-    yield Text(f"Author: {_authors(entry)}")
+    writers = {author.writer for author in entry.authors}
+    yield Text(f"Author: {_authors(entry)}").append(f"  {writers.pop()}" if len(writers) == 1 else "", style="dim")
     yield Text(f"Date:   {_date(entry)}")
     yield Text()
     rows = [*((each.event.type, each.words) for each in _told(entry)), *_counted(entry)]
