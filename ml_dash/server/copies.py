@@ -29,7 +29,7 @@ from ..journal.chain import read_header
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
 from ..state.redactions import redactions_in
-from .store import Found, Missing, Store
+from .store import Found, Missing, Store, StoreError
 
 JOURNAL_FOLDER = "_journal"
 TAIL_BYTES = 64 * 1024
@@ -116,7 +116,11 @@ class Copy:
                     await asyncio.sleep(LISTING_PAUSE_S)
         if len(self.pieces) != known:
             # Where it ends is an acknowledgement to whoever had no answer.
-            await store.settle(self.pieces[-1].path)
+            try:
+                await store.settle(self.pieces[-1].path)
+            except StoreError:
+                self.forget()
+                raise
         await self._read_redactions(store, found)
         if self.pieces and (self.head is None or not self._is_head_of(self.pieces[-1])):
             self.head = await self._read_head(store, self.pieces[-1])

@@ -158,10 +158,12 @@ def test_a_batch_of_a_server_that_was_killed_is_acknowledged_once_its_name_is_sy
     disk.calls.clear()
     killed = Store.open(directory.name)
     run(Journals(killed).append(PREFIX, JOURNAL, batch))
-    with pytest.raises(StoreError):
-        run(Journals(directory).append(PREFIX, JOURNAL, batch))
+    journals = Journals(directory)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            run(journals.append(PREFIX, JOURNAL, batch))
     disk.refused = {}
-    assert run(Journals(directory).append(PREFIX, JOURNAL, batch)).lines == 0
+    assert run(journals.append(PREFIX, JOURNAL, batch)).lines == 0
     assert disk.calls[-1] == "sync folder"
 
 
