@@ -137,4 +137,8 @@ def check(folder: JournalFolder, told: Told, root: Path, prefix: str) -> None:
         kept = max(map(len, latest.values()), default=len(run.metrics[name]))
         assert len(run.metrics[name]) == kept == sum(each.latest for each in run.metrics[name].attempts)
         assert run.metrics[name].count == sum(each.count for each in run.metrics[name].attempts)
+        is_rewound = any(session.rewinds for session in run.sessions)
+        for each in run.metrics[name].attempts:
+            # A rewind may be by a field that is not the step, of which the state knows nothing.
+            assert bool(each.superseded_by) == (each.latest < each.count) or (is_rewound and not each.superseded_by)
     assert [line.seq for line in log_rows(folder)] == [each.seq for each in told.log_lines()]
