@@ -97,6 +97,8 @@ class Corrections:
 
     def blocks(self, blocks: list[Block], first: int, last: int) -> list[Block]:
         """The blocks of a commit of events `first` to `last` after their corrections."""
+        if not self._corrected:
+            return blocks
         start, stop = bisect_left(self._corrected, first), bisect_right(self._corrected, last)
         for seq in self._corrected[start:stop]:
             blocks = [self._block(block, seq, seq - first) for block in blocks]

@@ -169,13 +169,13 @@ class Fold:
         if line.first == 1 and blocks[0].type == EXPERIMENT_FORKED and blocks[0].positions[0] == 0:
             self._begin(blocks[0].data)
         # They stand in the order of their first events, in which the events themselves would make new entries.
-        count = sum([len(block.positions) for block in blocks])
+        count = len(blocks[0].positions) if len(blocks) == 1 else sum([len(block.positions) for block in blocks])
         first_us = _first_time_us(blocks[0], line) if draft.created_us is None else line.time_us
         draft.reach(line.first + count - 1, first_us, line.time_us)
         # When the last of them happened is looked up when a state is asked for: decoding times takes long.
         self._newest = blocks[0] if len(blocks) == 1 else max(blocks, key=_last_position), line
         draft.see_writer(line.writer, line.session, line.first, count)
-        known = next((block for block in blocks if block.type in _OF_SESSIONS), None)
+        known = next(filter(_is_of_session, blocks), None)
         if known is not None:
             seq = line.first + known.positions[0]
             see_session(draft, line.session, line.writer, seq, lambda: _first_time_us(known, line))
@@ -310,6 +310,10 @@ def _count_lines(draft: Draft, event_type: str, values: Iterable[Any]) -> None:
             counts[value] = counts.get(value, 0) + 1
         else:
             draft.count_unknown(event_type, 1)
+
+
+def _is_of_session(block: Block) -> bool:
+    return block.type in _OF_SESSIONS
 
 
 def _last_position(block: Block) -> int:
