@@ -10,6 +10,7 @@ from itertools import islice
 import click
 from rich.text import Text
 
+from ..exchange.event_lines import to_line
 from ..facts.events import COLUMNAR_TYPES, Event
 from ..history import events as read_events
 from ..history import load
@@ -105,7 +106,8 @@ class _Printer:
     def print(self, event: Event) -> None:
         output = self._output
         if output.as_json:
-            sys.stdout.write(to_json(_json(event)) + "\n")
+            # As `export` writes it, so that `import` makes the same experiment of it.
+            sys.stdout.write(to_line(event).decode())
         elif output.is_plain:
             sys.stdout.write("\t".join(_cells(event)) + "\n")
         else:
@@ -114,17 +116,6 @@ class _Printer:
                 output.line(Text(f"{day:%A, %Y-%m-%d}", style="dim"))
                 self._date = day
             output.line(_line(event, output.console.width))
-
-
-def _json(event: Event) -> dict[str, object]:
-    return {
-        "seq": event.seq,
-        "type": event.type,
-        "time": event.time,
-        "data": event.data,
-        "writer": event.writer,
-        "session": event.session,
-    }
 
 
 def _cells(event: Event) -> tuple[str, str, str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,21 +46,42 @@ def test_an_export_up_to_an_event_is_the_experiment_as_it_was_then(recorded: Pat
     assert lines(tmp_path / "root") == lines(recorded)[:10]
 
 
-def test_every_line_is_what_the_events_command_prints(recorded: Path) -> None:
-    def printed(*command: str) -> list[dict[str, object]]:
+def test_what_the_events_command_prints_as_json_is_an_export(recorded: Path, tmp_path: Path) -> None:
+    def printed(*command: str) -> bytes:
         environment = os.environ | {"ML_DASH_ROOT": str(recorded)}
-        ended = subprocess.run(
-            [sys.executable, "-m", "ml_dash", *command], env=environment, capture_output=True, text=True, check=True
-        )
-        return [json.loads(line) for line in ended.stdout.splitlines()]
+        return subprocess.run([sys.executable, "-m", "ml_dash", *command], env=environment, capture_output=True).stdout
 
     exported, shown = printed("export", PREFIX), printed("events", PREFIX, "--json")
-    assert len(exported) == len(shown) == len(lines(recorded))
-    for line, event in zip(exported, shown, strict=True):
-        line.pop("tags", None)
-        if event["type"] == "metric.logged":
-            assert line == event
-        assert line.keys() == event.keys()
+    assert exported == shown == b"".join(lines(recorded))
+    odd = next(json.loads(line) for line in shown.splitlines() if b"odd/values" in line)
+    assert (odd["data"]["fields"]["v"], odd["tags"][0]) == ("NaN", [["fields", "v"], "nan"])
+
+
+def test_several_exports_below_one_folder_are_imported_to_their_prefixes(recorded: Path, tmp_path: Path) -> None:
+    with Experiment("bob/ml/b", dash_root=recorded, console=False).run as run:
+        run.params.set(x=1)
+    ml_dash.export([PREFIX, "bob/**"], to=tmp_path / "out", dash_root=recorded)
+    reports = ml_dash.import_from(tmp_path / "out", dash_root=tmp_path / "root")
+    assert [(report.prefix, report.outcome) for report in reports] == [(PREFIX, "imported"), ("bob/ml/b", "imported")]
+    for prefix in (PREFIX, "bob/ml/b"):
+        assert lines(tmp_path / "root", prefix) == lines(recorded, prefix)
+
+
+def test_of_a_damaged_journal_what_is_intact_is_exported_and_the_damage_is_said(recorded: Path, tmp_path: Path) -> None:
+    shutil.copytree(recorded / PREFIX, tmp_path / "root" / PREFIX)
+    (segment,) = (tmp_path / "root" / PREFIX / "_journal").glob("0*.jsonl")
+    data = bytearray(segment.read_bytes())
+    data[len(data) * 2 // 3] ^= 1
+    segment.write_bytes(data)
+    (tmp_path / "root" / PREFIX / "_journal" / "checkpoint.json").unlink(missing_ok=True)
+    for format in ("csv", "tensorboard", "jsonl"):
+        (report,) = ml_dash.export(PREFIX, to=tmp_path / format, format=format, dash_root=tmp_path / "root")
+        assert any("is damaged" in note for note in report.notes), format
+    ours, theirs = (tmp_path / "jsonl/events.jsonl").read_bytes().splitlines(), lines(recorded)
+    assert len(theirs) - 5 < len(ours) < len(theirs)
+    assert {line + b"\n" for line in ours} < set(theirs)
+    with pytest.raises(SourceFileError, match="only a whole export"):
+        import_one(tmp_path / "jsonl", tmp_path / "back")
 
 
 def test_importing_again_changes_nothing_and_says_so(recorded: Path, tmp_path: Path) -> None:
