@@ -600,3 +600,25 @@ def test_what_a_killed_process_had_logged_is_read_whole_and_the_run_is_lost(root
     assert [each.status for each in ml_dash.experiments()] == ["FAILED"]
     if access == "read-only":
         assert {path: path.stat().st_mtime_ns for path in sorted(root.rglob("*"))} == before
+
+
+def test_a_damaged_journal_that_a_killed_process_had_been_writing_to_is_recovered_at_once(tmp_path: Path) -> None:
+    with ml_dash.Experiment(PREFIX, dash_root=tmp_path, console=False).run as experiment:
+        for step in range(30):
+            experiment.params.set(step=step)
+            experiment.flush()
+    child = os.fork()
+    if child == 0:
+        dying = ml_dash.Experiment(PREFIX, dash_root=tmp_path, console=False)
+        dying.run.start()
+        dying.params.set(dying=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    path = tmp_path / PREFIX / "_journal/00000001.jsonl"
+    data = bytearray(path.read_bytes())
+    data[3000] ^= 1
+    path.write_bytes(data)
+    assert len(history.recover(PREFIX, dash_root=tmp_path)) == 1
+    run = ml_dash.load(PREFIX, dash_root=tmp_path)
+    assert (run.params["step"], run.params["dying"], run.status) == (29, True, "FAILED")
+    assert ml_dash.verify(PREFIX, dash_root=tmp_path).ok
