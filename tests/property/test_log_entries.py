@@ -46,6 +46,9 @@ def test_entries_are_dense_and_count_every_event_once(parts: list[Part]) -> None
     assert found[0].first == 1
     assert found[-1].last == told[-1].seq
     assert all(after.first == before.last + 1 for before, after in pairwise(found))
+    # What happened stands alone, what was only logged together.
+    assert all(entry.commits == 1 for entry in found if entry.told)
+    assert not any(before.is_quiet and after.is_quiet for before, after in pairwise(found))
     counts: dict[str, int] = {}
     for each in told:
         counts[each.type] = counts.get(each.type, 0) + 1
