@@ -140,6 +140,9 @@ class LocalBytes:
         if is_at_header:
             pieces.insert(0, self._opened.read_at(0, start.offset))
         if not pieces:
+            if extent.is_sealed and extent.accepted is None:
+                # History goes on, but the segment that said how is missing or damaged.
+                self._block_at(following(self._extents, extent.segment))
             return None
         data = b"".join(pieces)
         after = at.hash if at is not None else None
@@ -157,10 +160,14 @@ class LocalBytes:
             found = following(self._extents, at.segment) if is_over else here
         if found is None or found.header is not None:
             return found
-        size = self._size(found.segment)
-        if size is None or found.accepted is not None:
-            self.blocked = Blocked(found.segment, 0, "no file" if size is None else "no valid header")
+        if self._size(found.segment) is None or found.accepted is not None:
+            self._block_at(found)
         return None
+
+    def _block_at(self, extent: Extent | None) -> None:
+        if extent is not None and extent.header is None:
+            is_there = self._size(extent.segment) is not None
+            self.blocked = Blocked(extent.segment, 0, "no valid header" if is_there else "no file")
 
     def _lines(self, extent: Extent, start: Position, bytes_max: int) -> tuple[list[bytes], Position, list[Redaction]]:
         """The valid lines from `start` on, up to `bytes_max` but at least one; where they end; redactions of any."""
