@@ -21,6 +21,8 @@ from .service import service_of
 
 
 async def blob(request: Request) -> Response:
+    if request.method == "PUT":
+        return await put_blob(request)
     check_query(request, [])
     owner, checksum = await _readable(request)
     service = service_of(request)
@@ -114,8 +116,7 @@ def _wrong_hash(error: WrongHash) -> Problem:
 
 _BLOB = f"{BLOBS}/{{owner}}/{{sha256}}"
 ROUTES = [
-    Route(_BLOB, blob, methods=["GET"]),
-    Route(_BLOB, put_blob, methods=["PUT"]),
+    Route(_BLOB, blob, methods=["GET", "PUT"]),
     Route(f"{_BLOB}/parts", parts, methods=["GET"]),
     Route(f"{_BLOB}/parts/{{offset}}", put_part, methods=["PUT"]),
     Route(f"{_BLOB}/complete", complete, methods=["POST"]),
