@@ -622,3 +622,32 @@ def test_a_damaged_journal_that_a_killed_process_had_been_writing_to_is_recovere
     run = ml_dash.load(PREFIX, dash_root=tmp_path)
     assert (run.params["step"], run.params["dying"], run.status) == (29, True, "FAILED")
     assert ml_dash.verify(PREFIX, dash_root=tmp_path).ok
+
+
+@pytest.mark.parametrize("said_by", ["the checkpoint", "a spool"])
+def test_without_its_only_header_a_journal_is_read_by_the_id_that_is_said_elsewhere(
+    tmp_path: Path, said_by: str
+) -> None:
+    with ml_dash.Experiment(PREFIX, dash_root=tmp_path, console=False).run as experiment:
+        for step in range(30):
+            experiment.params.set(step=step)
+            experiment.flush()
+    folder = JournalFolder(tmp_path / PREFIX)
+    path = Path(folder.segment_path(1))
+    living = ml_dash.Experiment(PREFIX, dash_root=tmp_path, console=False) if said_by == "a spool" else None
+    if living is not None:
+        living.run.start()
+        Path(folder.checkpoint_path).unlink()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[1:]))
+    run = ml_dash.load(PREFIX, dash_root=tmp_path)
+    assert run.params["step"] == 29
+    (damage,) = run.damage
+    # The first commit continues the hash of what is gone.
+    assert (damage.kind.value, damage.segment, damage.offset, damage.first_seq) == ("corrupt", 1, 0, 1)
+    seqs = [each.seq for each in ml_dash.events(PREFIX, dash_root=tmp_path)]
+    assert seqs == list(range(damage.last_seq + 1, run.seq + 1))
+    path.write_bytes(b"".join(lines))
+    if living is not None:
+        living.run.complete()
+    assert ml_dash.verify(PREFIX, dash_root=tmp_path).ok

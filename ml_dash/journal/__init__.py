@@ -9,6 +9,7 @@ damage       bytes that do not replay: pure
 disk         the one door to the operating system
 lock         the one door to file locks
 folder       where things stand in an experiment's folder
+identity     which journal this is, where no header says it any more
 seekable     the bytes of an archived segment: pure
 segment_file a segment open for reading, archived or not
 archive      sealed segments compressed, and plain again

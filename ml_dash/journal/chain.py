@@ -13,7 +13,7 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
@@ -127,13 +127,15 @@ def is_corrupt(data: bytes, start: Position) -> bool:
     return any(line.fence > start.offset for line in islands(data, start, start.next_seq))
 
 
-def find_journal(data: bytes) -> str | None:
+def find_journal(data: bytes, elsewhere: Iterable[str] = ()) -> str | None:
     """The id of the journal whose commits stand in `data`, a segment from its first byte with a damaged header.
 
-    The bytes where the header states it, or those with one of them replaced, as the damage may be just there; or what
-    is called so elsewhere, as bytes in front of it may have come or gone.  A commit confirms it by its hash.
+    The bytes where the header states it, or those with one of them replaced, as the damage may be just there; what is
+    called so further on, as bytes in front of it may have come or gone; or what is said `elsewhere`, as the header may
+    be gone.  A commit confirms it by its hash.
     """
     moved = [found[1] for found in _STATED_ID.finditer(data, 0, HEADER_SEARCH_BYTES)]
+    moved += [journal.encode("ascii", "replace") for journal in elsewhere]
     stated = data[JOURNAL_ID_OFFSET : JOURNAL_ID_OFFSET + JOURNAL_ID_LENGTH]
     pairs = islice(filter(lambda pair: looks_like_commit(pair[1]), _adjacent(data)), FIND_JOURNAL_PAIRS_MAX)
     for above_hash, commit in pairs:

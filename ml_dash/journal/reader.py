@@ -32,6 +32,7 @@ from .format import (
     Header,
     stated_hash,
 )
+from .identity import said_elsewhere
 from .redacted_lines import RedactedLines
 from .segment_file import SegmentFile, file_status, open_segment
 
@@ -284,7 +285,7 @@ class JournalReader:
         """Rules 2 and 3: the bytes from `at` to `end` do not continue the chain."""
         data = file.read_at(at.offset, end - at.offset)
         if not at.journal:
-            at = replace(at, journal=find_journal(data) or "")
+            at = replace(at, journal=find_journal(data, said_elsewhere(self._folder)) or "")
         if extent.accepted is None and not is_corrupt(data, at):
             kind = DamageKind.CORRUPT if extent.is_sealed else DamageKind.TORN
             damage = self._describe(kind, at, end, at.next_seq - 1, data)
