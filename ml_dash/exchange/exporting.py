@@ -80,7 +80,8 @@ def export(
     for each in prefixes:
         run = load(each, dash_root=dash_root, dash_url=dash_url, at=at)
         folder = folder_of(parse_prefix(each), root_of(dash_root, dash_url))
-        job = _Job(Chosen(run, folder, attempts, metric), root_of(dash_root, dash_url), format, on_progress, force)
+        chosen = Chosen(run, folder, attempts, metric, has_contents=not dash_url)
+        job = _Job(chosen, root_of(dash_root, dash_url), format, on_progress, force)
         place = Path(target) if is_single or target == STANDARD_OUTPUT else Path(target, *parse_prefix(each).segments)
         try:
             reports.append(job.run(place, target == STANDARD_OUTPUT))
@@ -160,6 +161,8 @@ class _Job:
             )
         if self.format == "jsonl":
             self._contents(place, is_output, tally)
+        if not self.chosen.has_contents and tally.left_out["content of a saved file"]:
+            tally.note("saved files stay on the server; `ml-dash pull` brings them here")
         counts, left_out = dict(tally.kept), dict(tally.left_out)
         return ExportReport(self.chosen.run.prefix, self.format, tuple(files), counts, left_out, tuple(tally.notes))
 
@@ -184,7 +187,7 @@ class _Job:
 
     def _contents(self, place: Path, is_output: bool, tally: Tally) -> None:
         """The contents of saved files, where there is a folder for them."""
-        if is_output or place.suffix in FILE_ENDINGS:
+        if is_output or place.suffix in FILE_ENDINGS or not self.chosen.has_contents:
             tally.leave_out("content of a saved file", len(self.chosen.state.files))
             return
         for target, copy in contents(self.chosen, place, tally):

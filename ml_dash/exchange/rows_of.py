@@ -27,12 +27,16 @@ from ..state.supersessions import lifetimes_of
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A run to export, and what of it: the metric called `metric` alone, unless that is `...`."""
+    """A run to export, and what of it: the metric called `metric` alone, unless that is `...`.
+
+    `has_contents` says that its saved files are at hand: those of a run on a server are not.
+    """
 
     run: Run
     folder: JournalFolder
     attempts: str
     metric: Any = ...
+    has_contents: bool = True
 
     @property
     def state(self) -> State:

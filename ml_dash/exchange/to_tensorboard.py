@@ -130,6 +130,9 @@ class EventFile:
         if data.get("contentType") not in IMAGE_TYPES or data["sizeBytes"] > IMAGE_BYTES_MAX:
             self._tally.leave_out("saved file that is no image of up to 8 MiB")
             return
+        if not self._chosen.has_contents:
+            self._tally.leave_out("content of a saved file")
+            return
         try:
             encoded = content_store(self._chosen.folder).read(Content(data["checksum"], data["sizeBytes"]))
         except StorageError as error:
