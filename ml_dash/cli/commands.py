@@ -145,4 +145,14 @@ def run() -> NoReturn:
     except MlDashError as error:
         print(f"ml-dash: {error}", file=sys.stderr)
         code = EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """Threads of obstore may touch Python while it is being taken down, which aborts a process that had done all its
+    work, now and then (PyO3/pyo3-async-runtimes#40): where they run, nothing is taken down."""
+    if "obstore" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
