@@ -134,3 +134,15 @@ def test_a_password_is_asked_for_twice_and_never_shown(store: str) -> None:
     assert typed == 2
     assert password.encode() not in seen
     assert b"alice can log in" in seen
+
+
+def test_a_command_that_has_used_a_store_takes_nothing_down_at_its_end() -> None:
+    # What would be running then aborts a process once in thirty times; what is asserted is that it never gets there.
+    program = (
+        "import atexit, sys, obstore; atexit.register(print, 'taken down'); sys.argv = ['ml-dash', *sys.argv[1:]]; "
+        "from ml_dash.cli import main; main()"
+    )
+    for arguments, code in [(["version"], 0), (["whoami", "--dash-url", "nonsense"], 2)]:
+        ended = subprocess.run([COMMAND[0], "-c", program, *arguments], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, "taken down" in ended.stdout) == (code, False)
+        assert ended.stdout or ended.stderr
