@@ -1,4 +1,4 @@
-"""What an event says, in a few words for people: `lr 0.1 → 0.01`, `session 2 FAILED: ValueError: loss is nan`."""
+"""What an event says, in words for people: `lr 0.1 → 0.01`, `session 2 FAILED: ValueError: loss is nan`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from ..facts.events import (
     FILE_DELETED,
     FILE_SAVED,
     FILE_UPDATED,
+    LOG_WRITTEN,
     METRIC_DESCRIBED,
+    METRIC_LOGGED,
+    OUTPUT_WRITTEN,
     PARAMS_SET,
     RUN_CANCELLED,
     RUN_COMPLETED,
     RUN_FAILED,
     RUN_STARTED,
+    TRACK_APPENDED,
     VALUE_CORRECTED,
     WRITER_JOINED,
     Event,
@@ -36,7 +40,7 @@ class Narrator:
 
     def __init__(self, attempts: Mapping[str, int]) -> None:
         self._params = Parameters({})
-        self._attempts = attempts
+        self._attempts = dict(attempts)
         self._files: dict[str, str] = {}
 
     def attempt(self, session: str) -> int | None:
@@ -69,6 +73,10 @@ class Narrator:
         except (KeyError, TypeError, ValueError, AttributeError):
             return one_line(event.data, 2 * VALUE_LENGTH_MAX)
 
+    def tell(self, event: Event) -> str:
+        """One line, without its type."""
+        return self.words(event, self.changes(event))
+
     # -- one type each -------------------------------------------------------------------------------------------
 
     def _session(self, event: Event) -> str:
@@ -76,6 +84,7 @@ class Narrator:
         return f"session {self._attempts.get(session, session)}"
 
     def _started(self, event: Event) -> str:
+        self._attempts.setdefault(str(event.data["session"]), len(self._attempts) + 1)
         environment = event.data.get("environment") or {}
         git = environment.get("git") or {}
         parts = [f"{self._session(event)} opened"]
@@ -131,6 +140,19 @@ class Narrator:
         field = event.data.get("field")
         return f"event {event.data['seq']:,}{'' if field is None else f', {field}'}{_because(event.data)}"
 
+    def _logged(self, event: Event) -> str:
+        name, fields = event.data["name"], event.data["fields"]
+        values = ", ".join(f"{key} {value_words(value)}" for key, value in fields.items())
+        return values if name is None else f"{name}: {values}"
+
+    def _written(self, event: Event) -> str:
+        data = event.data
+        extra = "".join(f" {key}={value_words(value)}" for key, value in (data.get("metadata") or {}).items())
+        return f"{data['level']}: {data.get('message', '')}{extra}"
+
+    def _printed(self, event: Event) -> str:
+        return f"{event.data['stream']}: {event.data.get('text', '')}"
+
     def _rewound(self, event: Event) -> str:
         steps = ", ".join(f"{name} {number(value)}" for name, value in event.data["steps"].items())
         return f"{self._session(event)} goes on from {steps}"
@@ -150,6 +172,10 @@ _TELLERS: Mapping[str, Callable[[Narrator, Event], str]] = {
     FILE_SAVED: Narrator._saved,
     FILE_UPDATED: Narrator._updated,
     FILE_DELETED: Narrator._deleted,
+    LOG_WRITTEN: Narrator._written,
+    METRIC_LOGGED: Narrator._logged,
+    OUTPUT_WRITTEN: Narrator._printed,
+    TRACK_APPENDED: Narrator._logged,
     VALUE_CORRECTED: Narrator._corrected,
     EVENT_REDACTED: Narrator._redacted,
     "run.rewound": Narrator._rewound,

@@ -18,6 +18,7 @@ from ..reading.audit import commits
 from .commands import Source, reads_experiments
 from .completing import TYPE
 from .damage import end_damaged
+from .event_words import Narrator
 from .moment import TIME
 from .output import Output
 from .wording import one_line, to_json
@@ -62,13 +63,17 @@ def command(
     found = _few(prefix, begin, types, source) if _are_few(types) and not follow else None
     if found is None:
         found = read_events(prefix, after=begin, follow=follow, **source.arguments)
-    printer = _Printer(output)
+    printer = _Printer(output, {} if output.is_plain else _attempts(prefix, source))
     for event in islice(_chosen(found, types, since, until), limit):
         printer.print(event)
         if follow:
             sys.stdout.flush()
     if not follow:
         end_damaged(prefix, load(prefix, **source.arguments).damage)
+
+
+def _attempts(prefix: str, source: Source) -> dict[str, int]:
+    return {session.id: session.attempt for session in load(prefix, **source.arguments).sessions}
 
 
 def _are_few(types: tuple[str, ...]) -> bool:
@@ -97,10 +102,11 @@ def _chosen(
 
 
 class _Printer:
-    """For people, it says the date where it is another one than the line before."""
+    """For people, in words, and with the date where it is another one than the line before."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, attempts: dict[str, int]) -> None:
         self._output = output
+        self._narrator = Narrator(attempts)
         self._date: date | None = None
 
     def print(self, event: Event) -> None:
@@ -115,7 +121,7 @@ class _Printer:
             if day != self._date:
                 output.line(Text(f"{day:%A, %Y-%m-%d}", style="dim"))
                 self._date = day
-            output.line(_line(event, output.console.width))
+            output.line(_line(event, self._narrator.tell(event), output.console.width))
 
 
 def _cells(event: Event) -> tuple[str, str, str, str, str]:
@@ -123,8 +129,7 @@ def _cells(event: Event) -> tuple[str, str, str, str, str]:
     return str(event.seq), time, event.type, event.writer, to_json(event.data)
 
 
-def _line(event: Event, width: int) -> Text:
+def _line(event: Event, words: str, width: int) -> Text:
     text = Text(f"{event.seq:>7}  {event.time.astimezone():%H:%M:%S.%f}  ", style="dim")
     text.append(f"{event.type:<21}", style=TYPE_STYLES.get(event.type, "cyan"))
-    text.append(one_line(event.data, max(20, width - len(text) - 1)), style="default not dim")
-    return text
+    return text.append(one_line(words, max(20, width - len(text) - 1)), style="default not dim")
