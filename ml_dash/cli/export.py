@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import click
+from click.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..exchange.exporting import FORMATS, STANDARD_OUTPUT, export
 from ..exchange.reports import ExportReport
-from .commands import Source, reads_experiments
+from .commands import EXIT_FAILED, Source, reads_experiments
 from .counting import Counting
 from .moment import MOMENT
 from .output import Output
@@ -69,6 +70,11 @@ def command(
     else:
         for report in reports:
             _print(report, target, output)
+    damaged = [report.prefix for report in reports if report.is_damaged]
+    if damaged:
+        sys.stdout.flush()
+        print(f"ml-dash: exported is what is intact; damaged: {', '.join(damaged)}", file=sys.stderr)
+        raise Exit(EXIT_FAILED)
 
 
 def _say_of_output(report: ExportReport, as_json: bool) -> None:

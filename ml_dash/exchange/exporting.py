@@ -23,6 +23,7 @@ from ..errors import ConfigurationError, MlDashError, StorageError
 from ..facts.values import to_plain
 from ..history import experiments, load
 from ..ids import new_id
+from ..journal.damage import DamageKind
 from ..prefix import parse_prefix
 from ..reading.listing import folder_of, root_of
 from ..reading.points import check_attempts
@@ -154,17 +155,20 @@ class _Job:
                 with _whole(target) as file:
                     write(file)
                 files.append(str(target))
-        for damage in self.chosen.run.damage:
+        # A torn tail was promised to nobody, and what was declared is given up.
+        damage = [each for each in self.chosen.run.damage if each.kind is not DamageKind.TORN and not each.declared]
+        for each in damage:
             tally.note(
-                f"the journal is damaged: {damage.bytes} bytes from byte {damage.offset} of segment {damage.segment} "
-                "do not replay, so what they held is not exported"
+                f"the journal is damaged: events {each.first_seq} to {each.last_seq} are not exported; `ml-dash verify "
+                f"{self.chosen.run.prefix}` says what to do"
             )
         if self.format == "jsonl":
             self._contents(place, is_output, tally)
         if not self.chosen.has_contents and tally.left_out["content of a saved file"]:
             tally.note("saved files stay on the server; `ml-dash pull` brings them here")
         counts, left_out = dict(tally.kept), dict(tally.left_out)
-        return ExportReport(self.chosen.run.prefix, self.format, tuple(files), counts, left_out, tuple(tally.notes))
+        notes = tuple(tally.notes)
+        return ExportReport(self.chosen.run.prefix, self.format, tuple(files), counts, left_out, notes, bool(damage))
 
     def _check(self, targets: list[Path]) -> None:
         """Rule 2, before anything is written."""

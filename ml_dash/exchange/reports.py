@@ -86,7 +86,7 @@ class ImportReport:
 @dataclass(frozen=True, slots=True)
 class ExportReport:
     """What became of one experiment: `files` that were written ("-" is standard output), `counts` of what is in them
-    by kind, and by kind what the format could not say."""
+    by kind, and by kind what the format could not say; `is_damaged` that the journal holds more than can be read."""
 
     prefix: str
     format: str
@@ -94,6 +94,7 @@ class ExportReport:
     counts: dict[str, int]
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    is_damaged: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -103,4 +104,5 @@ class ExportReport:
             "counts": self.counts,
             "left_out": self.left_out,
             "notes": list(self.notes),
+            "is_damaged": self.is_damaged,
         }
