@@ -55,7 +55,8 @@ class Report:
     `ok` says that every byte replays, except what was declared or has healed, and what a living writer may be writing
     at the end; `events` and `segments` are how many there are, `head` the hash that the chain ends in, `damage` every
     stretch of bytes that does not replay, `bytes` the size of all segments on disk, `redactions` what was taken out on
-    purpose, `archived` how many segments are compressed.
+    purpose, `archived` how many segments are compressed, `damaged_spools` the files below the spool's folder that dead
+    writers left and of which something could not be read: all that could is committed.
     """
 
     ok: bool
@@ -66,6 +67,7 @@ class Report:
     bytes: int
     redactions: tuple[Redacted, ...] = ()
     archived: int = 0
+    damaged_spools: tuple[str, ...] = ()
 
 
 def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: int | datetime | None = None) -> Run:
@@ -170,6 +172,7 @@ def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> R
         found.bytes,
         found.redactions,
         found.archived,
+        found.damaged_spools,
     )
 
 

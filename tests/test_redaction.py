@@ -470,3 +470,27 @@ def test_the_command_redacts_and_verify_shows_it(tmp_path: Path) -> None:
     shown = json.loads(ml_dash_command(tmp_path, "show", PREFIX, "--json").stdout)
     assert [each["reason"] for each in shown["redactions"]] == [WHY]
     assert SECRET not in json.dumps(shown["params"])
+
+
+def test_a_damaged_spool_is_listed_by_verify_and_freed_of_the_secret(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        experiment = Experiment(PREFIX, dash_root=tmp_path)
+        experiment.run.start()
+        experiment.params.set(password=SECRET)
+        experiment.params.set(changed="x" * 50)
+        experiment.params.set(last=1)
+        os._exit(0)
+    os.waitpid(child, 0)
+    spools = (tmp_path / PREFIX / "_journal/spool").glob("*.jsonl")
+    [spool] = [path for path in spools if SECRET.encode() in path.read_bytes()]
+    data = spool.read_bytes()
+    spool.write_bytes(data.replace(b"x" * 50, b"y" + b"x" * 49))
+    load(tmp_path)
+    report = verified(tmp_path)
+    assert (report.ok, report.damaged_spools) == (True, (f"{spool.name}.damaged",))
+    assert counted(tmp_path) > 1
+    redact(tmp_path, PARAMS, "password")
+    assert counted(tmp_path) == 0
+    assert verified(tmp_path).damaged_spools == report.damaged_spools
+    assert load(tmp_path).params["last"] == 1

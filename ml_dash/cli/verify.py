@@ -42,6 +42,7 @@ def json_report(report: Report) -> dict[str, object]:
         "events": report.events,
         "segments": report.segments,
         "archived": report.archived,
+        "damaged_spools": report.damaged_spools,
         "bytes": report.bytes,
         "head": report.head,
         "damage": [
@@ -88,6 +89,8 @@ def _print(prefix: str, report: Report, output: Output) -> None:
         elif damage.prefix is not None:
             where = f"{damage.prefix}, {where}"
         output.line(f"  {kind}: {where}: expected {damage.expected}, found {damage.found}")
+    for name in report.damaged_spools:
+        output.line(f"  kept: spool/{name}: what a dead writer left; all that can be read of it is committed")
     for each in report.redactions:
         what = f"event {each.redacted:,}" + (f", {each.field}" if each.field is not None else "")
         done = "redacted" if each.is_done else f"NOT REDACTED YET, call `ml-dash redact {prefix} {each.redacted}` again"

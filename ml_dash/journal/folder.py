@@ -121,5 +121,9 @@ class JournalFolder:
                 found.setdefault(match[1], []).append(int(match[2] or 1))
         return {writer: sorted(numbers) for writer, numbers in sorted(found.items())}
 
+    def damaged_spools(self) -> list[str]:
+        """Files below the spool's folder that hold what dead writers had accepted and has changed since."""
+        return sorted(name for name in self.disk.list_names(self.spool_folder) if name.endswith(".damaged"))
+
     def exists(self) -> bool:
         return self.disk.exists(self.path)

@@ -40,10 +40,11 @@ class Redacted:
 class Survey:
     """What a journal holds.
 
-    `events` and `commits` are those that replay, `bytes` the size of all segments on disk, `archived`
-    how many of them are archived, `head` the hash that the chain ends
-    in (64 zeros where there is none), `last_seq` the sequence number that the journal has reached.  `is_being_written`
-    says that a torn tail may be what somebody is writing at this moment.
+    `events` and `commits` are those that replay, `bytes` the size of all segments on disk, `archived` how many of them
+    are archived, `head` the hash that the chain ends in (64 zeros where there is none), `last_seq` the sequence number
+    that the journal has reached.  `is_being_written` says that a torn tail may be what somebody is writing at this
+    moment.  `damaged_spools` are files that dead writers left, of which something could not be read; nothing needs
+    them.
     """
 
     events: int
@@ -57,6 +58,7 @@ class Survey:
     is_being_written: bool
     redactions: tuple[Redacted, ...] = ()
     archived: int = 0
+    damaged_spools: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -120,6 +122,7 @@ def survey(folder: JournalFolder) -> Survey:
         is_written,
         _redacted(folder, redactions),
         sum(is_archived(folder, number) for number in numbers),
+        tuple(folder.damaged_spools()),
     )
 
 

@@ -7,7 +7,7 @@ This is the one rewrite there is.  Its order survives a kill at any moment:
  2. Only then the bytes are replaced, by as many others, and synced.  Killed before that, the value is still there:
     doing it again completes it, and `verify` says so until then.
  3. What else may hold the value is freed of it: the cache is removed, abandoned files are, and in bytes that do not
-    replay the value is overwritten where it stands whole.
+    replay, damaged spools included, the value is overwritten where it stands whole.
  4. A spool that the event went through must be gone: the writer's session has to be over.
 
 A reader that was folding at this moment may write the cache once more, from before; the next reader replaces that one.
@@ -185,16 +185,28 @@ def _clean_up(folder: JournalFolder, damage: list[Damage], literals: set[bytes])
     for name in disk.list_names(folder.path):
         if name.endswith(".new") or name == "checkpoint.json":
             disk.remove(f"{folder.path}/{name}")
+    for name in folder.damaged_spools():
+        path = f"{folder.spool_folder}/{name}"
+        descriptor = disk.open_read(path)
+        try:
+            _overwrite_all(folder, path, disk.read_at(descriptor, 0, disk.size_of(descriptor)), 0, literals)
+        finally:
+            disk.close(descriptor)
     for each in damage:
         path = folder.segment_path(each.segment)
         data = _bytes_of(folder, each.segment, each.offset, each.bytes)
         if any(literal in data for literal in literals):
             make_plain(folder, each.segment)
-        for literal in literals:
-            at = data.find(literal)
-            while at >= 0:
-                disk.overwrite(path, each.offset + at, b"*" * len(literal))
-                at = data.find(literal, at + 1)
+        _overwrite_all(folder, path, data, each.offset, literals)
+
+
+def _overwrite_all(folder: JournalFolder, path: str, data: bytes, offset: int, literals: set[bytes]) -> None:
+    """`data` stands in the file from `offset` on."""
+    for literal in literals:
+        at = data.find(literal)
+        while at >= 0:
+            folder.disk.overwrite(path, offset + at, b"*" * len(literal))
+            at = data.find(literal, at + 1)
 
 
 # -- where a value stands ----------------------------------------------------------------------------------------
