@@ -448,6 +448,18 @@ def test_a_prefix_may_have_an_at_sign_of_its_own() -> None:
     assert ForkPoint.parse("a@b/ml/c@12") == ForkPoint(parse_prefix("a@b/ml/c"), 12)
 
 
+def test_what_a_failed_sync_may_have_lost_is_not_forked(tmp_path: Path) -> None:
+    parent(tmp_path)
+    marker = Path(JournalFolder(tmp_path / PARENT).unsynced_path(1))
+    marker.touch()
+    with pytest.raises(StorageError, match="Fork it again once the parent was written to"):
+        train(tmp_path, FORK, range(1), fork=PARENT)
+    assert not (tmp_path / FORK).exists()
+    train(tmp_path, PARENT, range(10, 11))
+    train(tmp_path, FORK, range(11, 12), fork=PARENT)
+    assert load(tmp_path).metrics["train"].columns()["step"] == list(range(12))
+
+
 def test_what_a_killed_process_left_in_the_parent_is_forked_with_it(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:

@@ -133,6 +133,11 @@ def _make_durable(parent: JournalFolder, line: CommitLine) -> None:
         parent.disk.sync_data(descriptor)
     finally:
         parent.disk.close(descriptor)
+    if parent.disk.exists(parent.unsynced_path(line.segment)):
+        raise StorageError(
+            f"the disk has failed to sync {parent.segment_path(line.segment)}, so what is to be forked may be lost. "
+            "Fork it again once the parent was written to: that repeats those events in another segment"
+        )
 
 
 def _found(folder: JournalFolder, payload: dict[str, Any]) -> None:
