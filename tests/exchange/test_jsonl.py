@@ -78,9 +78,8 @@ def test_of_a_damaged_journal_what_is_intact_is_exported_and_the_damage_is_said(
         (report,) = ml_dash.export(PREFIX, to=tmp_path / format, format=format, dash_root=tmp_path / "root")
         assert any("is damaged" in note for note in report.notes), format
     ours, theirs = (tmp_path / "jsonl/events.jsonl").read_bytes().splitlines(), lines(recorded)
-    ended = subprocess.run(
-        [sys.executable, "-m", "ml_dash", "export", PREFIX, "--dash-root", tmp_path / "root"], **PIPED
-    )
+    command = [sys.executable, "-m", "ml_dash", "export", PREFIX, "--dash-root", str(tmp_path / "root")]
+    ended = subprocess.run(command, capture_output=True)
     assert (ended.returncode, ended.stdout.splitlines()) == (1, ours)
     assert b"exported is what is intact" in ended.stderr
     assert len(theirs) - 5 < len(ours) < len(theirs)
