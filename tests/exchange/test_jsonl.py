@@ -14,6 +14,7 @@ import pytest
 import ml_dash
 from ml_dash import ConfigurationError, Experiment, ExperimentError, SourceFileError
 
+from ..server.serving import serve
 from .support import PREFIX, counts, files_below, import_one, lines, state
 
 
@@ -146,3 +147,16 @@ def test_nothing_is_overwritten_unless_asked(recorded: Path, tmp_path: Path) -> 
     ml_dash.export(PREFIX, to=target, dash_root=recorded, force=True)
     assert len(target.read_bytes().splitlines()) == len(lines(recorded))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl"]
+
+
+def test_what_a_server_has_is_exported_as_what_is_here(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serve(recorded) as server:
+        (report,) = ml_dash.export(PREFIX, to=tmp_path / "out", dash_url=server.url)
+        ml_dash.export(PREFIX, to=tmp_path / "csv", format="csv", dash_url=server.url)
+    assert (tmp_path / "out/events.jsonl").read_bytes() == b"".join(lines(recorded))
+    assert report.left_out == {"content of a saved file": 2}
+    assert any("ml-dash pull" in note for note in report.notes)
+    assert len((tmp_path / "csv/metrics/train.csv").read_text().splitlines()) == 26
