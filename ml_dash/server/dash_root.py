@@ -105,7 +105,10 @@ class DashRoot:
         return found
 
     def _head(self, prefix: str) -> Head | None:
-        watched = self._watched.setdefault(prefix, Watched(JournalReader(self.folder_of(prefix)), Lock()))
+        folder = self.folder_of(prefix)
+        if not folder.exists():
+            return None
+        watched = self._watched.setdefault(prefix, Watched(JournalReader(folder), Lock()))
         with watched.lock:
             for line in watched.reader.commits():
                 watched.time_us = line.time_us

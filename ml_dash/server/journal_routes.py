@@ -149,6 +149,11 @@ async def events(request: Request) -> Response:
     if service.following >= service.settings.followers_max:
         raise Problem(503, "unavailable", "Too many event streams are open here", {"Retry-After": "10"})
 
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        # The body that it would have does not end.
+        return Response(headers=headers, media_type=EVENT_STREAM)
+
     async def counted() -> AsyncIterator[bytes]:
         service.following += 1
         service.figures.followers.inc()
@@ -161,7 +166,6 @@ async def events(request: Request) -> Response:
             service.following -= 1
             service.figures.followers.dec()
 
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(counted(), media_type=EVENT_STREAM, headers=headers)
 
 

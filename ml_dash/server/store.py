@@ -13,10 +13,12 @@ Reading is one code path for all kinds of stores.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ STAGING = ".staging"
 STAGING_AGE = timedelta(hours=6)
 """What is older there was left by a server that was killed."""
 LIST_ITEMS = 1000
+WRITERS_MAX = 32
 CHUNK_BYTES = 1024 * 1024
 _SCHEMES = ("s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://", "memory://", "file://")
 
@@ -68,6 +71,8 @@ class Store:
         self._backend = backend
         self._folder = folder
         self._disk = disk
+        # They wait for the disk, and a file system syncs for all who wait at once.
+        self._writers = ThreadPoolExecutor(WRITERS_MAX, "ml-dash-store") if folder is not None else None
         self._reached: set[Path] = set() if folder is None else {folder}
         self.name = name
         """What people are told that it is."""
@@ -118,7 +123,7 @@ class Store:
 
         with _failing():
             if self._folder is not None:
-                await asyncio.to_thread(self._write, path, data, is_new=True)
+                await self._in_thread(partial(self._write, path, data, is_new=True))
                 return
             try:
                 await obstore.put_async(self._backend, path, data, mode="create")
@@ -131,7 +136,7 @@ class Store:
 
         with _failing():
             if self._folder is not None:
-                await asyncio.to_thread(self._write, path, data, is_new=False)
+                await self._in_thread(partial(self._write, path, data, is_new=False))
             else:
                 await obstore.put_async(self._backend, path, data, mode="overwrite", use_multipart=False)
 
@@ -157,7 +162,7 @@ class Store:
         had synced the name."""
         if self._folder is not None:
             with _failing():
-                await asyncio.to_thread(self._settle, (self._folder / path).parent)
+                await self._in_thread(partial(self._settle, (self._folder / path).parent))
 
     async def delete(self, paths: Iterable[str]) -> None:
         """Those that are gone already are passed over."""
@@ -253,6 +258,9 @@ class Store:
             raise
         self._disk.sync_folder(str(final.parent))
 
+    async def _in_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writers, call)
+
     def _settle(self, folder: Path) -> None:
         self._sync_way_to(folder)
         self._disk.sync_folder(str(folder))
@@ -263,11 +271,13 @@ class Store:
         if folder in self._reached:
             return
         self._disk.make_folder(str(folder))
+        way = [folder]
         for above in folder.parents:
             self._disk.sync_folder(str(above))
-            if above == self._folder or above in self._reached:
+            if above in self._reached:
                 break
-        self._reached.add(folder)
+            way.append(above)
+        self._reached.update(way)
 
     async def _join_file(self, path: str, chunks: AsyncIterator[bytes]) -> None:
         staged = self._staged()

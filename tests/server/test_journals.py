@@ -539,6 +539,28 @@ def test_who_follows_sees_what_any_server_process_stores(new_server: NewServer, 
     assert not resumed.is_alive()
 
 
+def test_who_asks_only_for_the_head_of_a_stream_is_answered(client: httpx.Client) -> None:
+    send(client, History.of(1))
+    for address in ("/v1/events", "/v1/commits", "/v1/journals", "/v1/state"):
+        answer = client.head(address, params={"prefix": PREFIX})
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_followers_are_bounded(new_server: NewServer) -> None:
+    server = new_server(settings={"followers_max": 1})
+    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+        send(client, History.of(1))
+        with client.stream("GET", "/v1/events", params={"prefix": PREFIX}) as first:
+            pieces = first.iter_raw()
+            assert next(pieces)
+            with client.stream("GET", "/v1/events", params={"prefix": PREFIX}) as second:
+                assert (second.status_code, second.headers["retry-after"]) == (503, "10")
+        deadline = time.monotonic() + 20
+        while client.get("/v1/metrics").text.count("ml_dash_followers 0.0") != 1:
+            assert time.monotonic() < deadline, "who has left is still counted"
+            time.sleep(0.05)
+
+
 def test_what_is_no_event_id_is_refused(client: httpx.Client) -> None:
     send(client, History.of(1))
     answer = client.get("/v1/events", params={"prefix": PREFIX}, headers={"Last-Event-ID": "1; drop"})
