@@ -213,6 +213,7 @@ MASKED = [
     (["https://host/x?access_token=abc&page=2"], [f"https://host/x?access_token={MASK}&page=2"]),
     (["--header", "X: Bearer abc.def"], ["--header", f"X: Bearer {MASK}"]),
     (["hf_abcdefghijklmnopqrstuv"], [MASK]),
+    (["mld_VMOjneCK_37NhDN80HdOxt6d7aM2AXzopOMT2n43y9-"], [MASK]),
     (["--x", "ghp_abcdefghijklmnopqrstuv"], ["--x", MASK]),
     (["AKIAABCDEFGHIJKLMNOP"], [MASK]),
 ]
