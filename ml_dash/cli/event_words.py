@@ -35,10 +35,11 @@ ABSENT = object()
 class Narrator:
     """Tells events in order, and knows what was before: which value a parameter had, which file an id means.
 
-    `attempts` are the numbers of the sessions, by id.
+    `attempts` are the numbers of the sessions, by id.  Values longer than `length_max` are cut.
     """
 
-    def __init__(self, attempts: Mapping[str, int]) -> None:
+    def __init__(self, attempts: Mapping[str, int], length_max: int | None = VALUE_LENGTH_MAX) -> None:
+        self._length_max = length_max
         self._params = Parameters({})
         self._attempts = dict(attempts)
         self._files: dict[str, str] = {}
@@ -64,18 +65,30 @@ class Narrator:
     def words(self, event: Event, changes: list[tuple[str, Any, Any]]) -> str:
         """One line, without its type."""
         if changes:
-            return ", ".join(change_words(*each) for each in changes)
+            return ", ".join(change_words(*each, self._length_max) for each in changes)
         tell = _TELLERS.get(event.type)
         try:
-            return (
-                " ".join(tell(self, event).split()) if tell is not None else one_line(event.data, 2 * VALUE_LENGTH_MAX)
-            )
+            return " ".join(tell(self, event).split()) if tell is not None else one_line(event.data, self._text_max)
         except (KeyError, TypeError, ValueError, AttributeError):
-            return one_line(event.data, 2 * VALUE_LENGTH_MAX)
+            return one_line(event.data, self._text_max)
 
     def tell(self, event: Event) -> str:
         """One line, without its type."""
         return self.words(event, self.changes(event))
+
+    @property
+    def _text_max(self) -> int | None:
+        return None if self._length_max is None else 2 * self._length_max
+
+    def _value(self, value: Any) -> str:
+        return value_words(value, self._length_max)
+
+    def _descriptions(self, data: Mapping[str, Any]) -> Iterator[str]:
+        for name in ("description", "tags", "bindrs", "metadata"):
+            if name in data:
+                value = data[name]
+                text = ", ".join(map(str, value)) if isinstance(value, list) and value else self._value(value)
+                yield f"{name} {text}"
 
     # -- one type each -------------------------------------------------------------------------------------------
 
@@ -94,7 +107,7 @@ class Narrator:
             branch = f" {git['branch']}" if git.get("branch") else ""
             parts.append(f"git{branch} {git['commit'][:10]}{' (changed)' if git.get('dirty') else ''}")
         if environment.get("argv"):
-            parts.append(one_line(" ".join(map(str, environment["argv"])), VALUE_LENGTH_MAX))
+            parts.append(one_line(" ".join(map(str, environment["argv"])), self._length_max))
         return ", ".join(parts)
 
     def _completed(self, event: Event) -> str:
@@ -106,17 +119,17 @@ class Narrator:
     def _failed(self, event: Event) -> str:
         error = event.data.get("error")
         why = error_words(error) if error else event.data.get("reason") or ""
-        return f"{self._session(event)} FAILED: {one_line(why, 2 * VALUE_LENGTH_MAX)}"
+        return f"{self._session(event)} FAILED: {one_line(why, self._text_max)}"
 
     def _joined(self, event: Event) -> str:
         return f"process {event.data.get('pid')}, forked from writer {event.data['parent']}"
 
     def _described(self, event: Event) -> str:
-        return ", ".join(_described(event.data))
+        return ", ".join(self._descriptions(event.data))
 
     def _metric_described(self, event: Event) -> str:
         name = event.data["name"]
-        return f"{'(unnamed)' if name is None else name}: {', '.join(_described(event.data))}"
+        return f"{'(unnamed)' if name is None else name}: {', '.join(self._descriptions(event.data))}"
 
     def _saved(self, event: Event) -> str:
         data = event.data
@@ -125,7 +138,7 @@ class Narrator:
         return f"{path} {size(data['sizeBytes'])} {data['checksum'][:12]}"
 
     def _updated(self, event: Event) -> str:
-        return f"{self._files.get(event.data['id'], event.data['id'])}: {', '.join(_described(event.data))}"
+        return f"{self._files.get(event.data['id'], event.data['id'])}: {', '.join(self._descriptions(event.data))}"
 
     def _deleted(self, event: Event) -> str:
         file_id = event.data["id"]
@@ -133,7 +146,7 @@ class Narrator:
 
     def _corrected(self, event: Event) -> str:
         data = event.data
-        members = ", ".join(f"{key} = {value_words(value)}" for key, value in data["data"].items())
+        members = ", ".join(f"{key} = {self._value(value)}" for key, value in data["data"].items())
         return f"event {data['seq']:,}: {members}{_because(data)}"
 
     def _redacted(self, event: Event) -> str:
@@ -142,12 +155,12 @@ class Narrator:
 
     def _logged(self, event: Event) -> str:
         name, fields = event.data["name"], event.data["fields"]
-        values = ", ".join(f"{key} {value_words(value)}" for key, value in fields.items())
+        values = ", ".join(f"{key} {self._value(value)}" for key, value in fields.items())
         return values if name is None else f"{name}: {values}"
 
     def _written(self, event: Event) -> str:
         data = event.data
-        extra = "".join(f" {key}={value_words(value)}" for key, value in (data.get("metadata") or {}).items())
+        extra = "".join(f" {key}={self._value(value)}" for key, value in (data.get("metadata") or {}).items())
         return f"{data['level']}: {data.get('message', '')}{extra}"
 
     def _printed(self, event: Event) -> str:
@@ -183,28 +196,19 @@ _TELLERS: Mapping[str, Callable[[Narrator, Event], str]] = {
 }
 
 
-def change_words(name: str, old: Any, new: Any) -> str:
+def change_words(name: str, old: Any, new: Any, length_max: int | None = VALUE_LENGTH_MAX) -> str:
     """`lr 0.1 → 0.01`, `lr 0.1` where it is new, `lr 0.1 → nothing` where it is gone."""
-    if old is ABSENT:
-        return f"{name} {value_words(new)}"
-    return f"{name} {value_words(old)} → {'nothing' if new is ABSENT else value_words(new)}"
+    before, after = ("nothing" if value is ABSENT else value_words(value, length_max) for value in (old, new))
+    return f"{name} {after}" if old is ABSENT else f"{name} {before} → {after}"
 
 
-def value_words(value: Any) -> str:
+def value_words(value: Any, length_max: int | None = VALUE_LENGTH_MAX) -> str:
     """A value that was recorded, as short as people want it."""
     if isinstance(value, (bool, type(None))):
         return to_json(value)
     if isinstance(value, (int, float)):
         return str(value)
-    return one_line(value, VALUE_LENGTH_MAX)
-
-
-def _described(data: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("description", "tags", "bindrs", "metadata"):
-        if name in data:
-            value = data[name]
-            text = ", ".join(map(str, value)) if isinstance(value, list) and value else value_words(value)
-            yield f"{name} {text}"
+    return one_line(value, length_max)
 
 
 def _because(data: Mapping[str, Any]) -> str:

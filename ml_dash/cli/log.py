@@ -19,7 +19,7 @@ from ..reading.audit import commits as read_commits
 from .commands import Source, reads_experiments
 from .completing import PARAM, TYPE
 from .damage import end_damaged
-from .event_words import ABSENT, change_words
+from .event_words import ABSENT, VALUE_LENGTH_MAX, Narrator, change_words
 from .log_entries import Author, Choice, Entry, Told, entries
 from .moment import TIME
 from .output import Output
@@ -78,7 +78,9 @@ def command(
     with output.busy(f"reading {prefix}"):
         run = load(prefix, **source.arguments)
         attempts = {session.id: session.attempt for session in run.sessions}
-        found = entries(read_commits(prefix, **source.arguments), choice, attempts)
+        # Only for people long values are cut.
+        narrator = Narrator(attempts, None if output.is_plain else VALUE_LENGTH_MAX)
+        found = entries(read_commits(prefix, **source.arguments), choice, narrator)
         shown: Sequence[Entry] = deque(found, limit)
     if param is not None and not shown and param not in run.params:
         known = ", ".join(run.params) or "none"
@@ -115,7 +117,7 @@ def _lines(entry: Entry, width: int) -> Iterator[Text]:
     yield Text(f"Author: {_authors(entry)}").append(f"  {writers.pop()}" if len(writers) == 1 else "", style="dim")
     yield Text(f"Date:   {_date(entry)}")
     yield Text()
-    rows = [*((each.event.type, each.words) for each in _told(entry)), *_counted(entry)]
+    rows = [*((each.event.type, each.words) for each in entry.told[:TOLD_MAX]), *_counted(entry)]
     column = max((len(kind) for kind, _ in rows), default=0) + 2
     for kind, words in rows:
         line = Text(f"    {kind:<{column}}", style=TYPE_STYLES.get(kind, ""))
@@ -174,12 +176,8 @@ def _date(entry: Entry) -> str:
     return f"{text}, until {until:%a %b %d %H:%M:%S} in {entry.commits:,} commits"
 
 
-def _told(entry: Entry) -> list[Told]:
-    return entry.told[:TOLD_MAX]
-
-
-def _counted(entry: Entry) -> Iterator[tuple[str, str]]:
-    """What was counted and not told: points, entries and lines."""
+def _counted(entry: Entry, names_max: int | None = NAMES_MAX) -> Iterator[tuple[str, str]]:
+    """What was counted and not told: points, entries and lines, with the names of at most so many."""
     told = {each.event.type for each in entry.told}
     for kind, count in entry.counts.items():
         if kind in told:
@@ -189,13 +187,15 @@ def _counted(entry: Entry) -> Iterator[tuple[str, str]]:
             for (stream, name), number in entry.streams.items()
             if stream == kind
         ]
-        more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+        hidden = len(names[names_max:]) if names_max is not None else 0
+        more = f" and {hidden:,} more" if hidden else ""
         text = f"{count:,} {WORDS.get(kind, ('event', 'events'))[count != 1]}"
-        yield kind, f"{text}: {', '.join(names[:NAMES_MAX])}{more}" if names else text
+        yield kind, f"{text}: {', '.join(names[:names_max])}{more}" if names else text
 
 
-def _summary(entry: Entry) -> str:
-    return "; ".join([*(f"{each.event.type} {each.words}" for each in _told(entry)), *map(" ".join, _counted(entry))])
+def _summary(entry: Entry, told_max: int | None = TOLD_MAX, names_max: int | None = NAMES_MAX) -> str:
+    told = (f"{each.event.type} {each.words}" for each in entry.told[:told_max])
+    return "; ".join([*told, *map(" ".join, _counted(entry, names_max))])
 
 
 # -- for programs ------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     """First and last event, time of the last commit, commits, session, who, what."""
     time = to_datetime(entry.until_us).isoformat().replace("+00:00", "Z")
     numbers = str(entry.first), str(entry.last), time, str(entry.commits), _attempts(entry)
-    return (*numbers, _authors(entry), _summary(entry))
+    return (*numbers, _authors(entry, len(entry.authors)), _summary(entry, None, None))
 
 
 def _json(entry: Entry) -> dict[str, Any]:

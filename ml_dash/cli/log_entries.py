@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..facts.events import PARAMS_SET, RUN_STARTED, VALUE_CORRECTED, WRITER_JOINED, Event
 from ..reading.audit import LoggedCommit, Stream
-from .event_words import Narrator, change_words
+from .event_words import Narrator
 
 _Key = TypeVar("_Key", str, Stream)
 
@@ -95,32 +95,30 @@ class Choice:
             return self.writer in words
         return True
 
-    def of(self, told: Iterable[Told]) -> list[Told]:
+    def of(self, told: Iterable[Told], narrator: Narrator) -> list[Told]:
         chosen = [each for each in told if not self.types or each.event.type in self.types]
         if self.param is None:
             return chosen
-        return [each for each in map(self._of_param, chosen) if each is not None]
+        return [found for each in chosen if (found := self._of_param(each, narrator)) is not None]
 
     def counts(self, counts: dict[str, int]) -> dict[str, int]:
         if self.param is not None:
             return {}
         return {kind: count for kind, count in counts.items() if not self.types or kind in self.types}
 
-    def _of_param(self, told: Told) -> Told | None:
+    def _of_param(self, told: Told, narrator: Narrator) -> Told | None:
         changes = [change for change in told.changes if self._is_param(change[0])]
         if told.event.type == VALUE_CORRECTED and isinstance(data := told.event.data.get("data"), dict):
             return told if any(map(self._is_param, data)) else None
-        words = ", ".join(change_words(*change) for change in changes)
-        return Told(told.event, words, changes) if changes else None
+        return Told(told.event, narrator.words(told.event, changes), changes) if changes else None
 
     def _is_param(self, key: str) -> bool:
         assert self.param is not None
         return key == self.param or key.startswith(f"{self.param}.")
 
 
-def entries(commits: Iterable[LoggedCommit], choice: Choice, attempts: Mapping[str, int]) -> Iterator[Entry]:
-    """What is shown of these commits, which stand in order, oldest first; `attempts` are the numbers of sessions."""
-    narrator = Narrator(attempts)
+def entries(commits: Iterable[LoggedCommit], choice: Choice, narrator: Narrator) -> Iterator[Entry]:
+    """What is shown of these commits, which stand in order, oldest first."""
     authors: dict[str, Author] = {}
     entry: Entry | None = None
     for commit in commits:
@@ -129,7 +127,7 @@ def entries(commits: Iterable[LoggedCommit], choice: Choice, attempts: Mapping[s
         author = _author(commit, authors)
         if not choice.has(commit, author, attempt):
             continue
-        told = choice.of(told)
+        told = choice.of(told, narrator)
         chosen = choice.counts(commit.counts)
         if not told and not chosen:
             continue

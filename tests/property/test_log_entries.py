@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_dash.cli.event_words import Narrator
 from ml_dash.cli.log_entries import Choice, Entry, entries
 from ml_dash.facts.events import COLUMNAR_TYPES, EVENT_TYPES, Event
 from ml_dash.history import events
@@ -36,7 +37,7 @@ def read(parts: list[Part], choice: Choice) -> tuple[list[Entry], list[Event]]:
         append(Path(root) / PREFIX, *parts)
         told = list(events(PREFIX, dash_root=root))
         attempts = {session.id: session.attempt for session in fold(told).sessions.values()}
-        return list(entries(commits(PREFIX, dash_root=root), choice, attempts)), told
+        return list(entries(commits(PREFIX, dash_root=root), choice, Narrator(attempts))), told
 
 
 @settings(max_examples=60)
