@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AuthenticationError, ConfigurationError, MlDashError
+from ..errors import AuthenticationError, ConfigurationError, MlDashError, NetworkError
 from ..prefix import Prefix
 from . import environment_variables
 from .lifecycle import last_things, warn
@@ -35,6 +35,7 @@ GREETING_TIMEOUT_S = 5.0
 SHIP_TIMEOUT_S = 60.0
 NOTICE_S = 1.0
 """Who waits longer than this sees a progress bar."""
+_NO_ANSWER = object()
 _unreachable: set[str] = set()
 
 
@@ -62,6 +63,8 @@ class Shipping:
         Raises AuthenticationError, ConfigurationError where the token would travel unencrypted.
         """
         found = _within(GREETING_TIMEOUT_S, self._ask)
+        if found is _NO_ANSWER:
+            found = NetworkError(f"{self.url} does not answer within {GREETING_TIMEOUT_S:g} s")
         if isinstance(found, (AuthenticationError, ConfigurationError)):
             raise found
         if isinstance(found, BaseException):
@@ -195,7 +198,7 @@ def _state_on(server: Server, prefix: str) -> State | None:
 
 
 def _within(timeout_s: float, ask: Callable[[], Any]) -> Any:
-    """What `ask` gives or raises, or a TimeoutError: a server that answers byte by byte ends no read."""
+    """What `ask` gives or raises, or `_NO_ANSWER`: a server that answers byte by byte ends no read."""
     found: list[Any] = []
 
     def work() -> None:
@@ -210,7 +213,7 @@ def _within(timeout_s: float, ask: Callable[[], Any]) -> Any:
     except RuntimeError as error:
         return error
     thread.join(timeout_s + 0.5)
-    return found[0] if found else TimeoutError(f"no answer within {timeout_s:g} s")
+    return found[0] if found else _NO_ANSWER
 
 
 @contextmanager

@@ -27,9 +27,11 @@ from ..journal.chart import Extent
 BATCH_BYTES_MIN = 64 * 1024
 BATCH_BYTES_START = 512 * 1024
 FAST_S = 0.5
-"""A full batch that was acknowledged within this may be followed by one of twice the size."""
-SLOW_S = 4.0
+"""A full batch that was acknowledged within this is followed by one of twice the size."""
+SLOW_S = 20.0
 """One that took longer is followed by one of half the size: whoever looks on wants to see something move."""
+GAIN = 1.2
+"""Where twice as much took less than twice as long, answers are what is slow, and more at a time is better."""
 
 
 class Next(str, Enum):
@@ -76,12 +78,16 @@ class BatchSize:
 
     bytes_max: int
     bytes: int = BATCH_BYTES_START
+    bytes_per_s: float = 0.0
+    """Of the last full batch."""
 
     def acknowledged(self, sent_bytes: int, took_s: float) -> None:
         if took_s > SLOW_S:
             self._set(self.bytes // 2)
-        elif took_s < FAST_S and sent_bytes * 2 > self.bytes:
-            self._set(self.bytes * 2)
+        elif sent_bytes * 2 > self.bytes:
+            before, self.bytes_per_s = self.bytes_per_s, sent_bytes / max(took_s, 1e-6)
+            if took_s < FAST_S or self.bytes_per_s > GAIN * before:
+                self._set(self.bytes * 2)
 
     def refused(self) -> None:
         """No answer came in time, or it was too much."""

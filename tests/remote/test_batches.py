@@ -67,7 +67,7 @@ def test_batches_grow_where_it_goes_fast_and_shrink_where_it_does_not() -> None:
     assert size.bytes == 2 * start
     size.acknowledged(10, 0.1)
     assert size.bytes == 2 * start, "a batch that was not full says nothing"
-    size.acknowledged(size.bytes, 10.0)
+    size.acknowledged(size.bytes, 100.0)
     assert size.bytes == start
     for _ in range(20):
         size.refused()
@@ -75,6 +75,20 @@ def test_batches_grow_where_it_goes_fast_and_shrink_where_it_does_not() -> None:
     for _ in range(20):
         size.acknowledged(size.bytes, 0.01)
     assert size.bytes == 4_000_000
+
+
+def test_where_every_answer_takes_long_more_is_sent_at_a_time() -> None:
+    size = BatchSize(4_000_000)
+    for _ in range(10):
+        size.acknowledged(size.bytes, 5.0)
+    assert size.bytes == 4_000_000
+
+
+def test_where_the_line_is_slow_batches_stay_small() -> None:
+    size = BatchSize(4_000_000)
+    for _ in range(10):
+        size.acknowledged(size.bytes, size.bytes / 50_000)
+    assert size.bytes <= 1_048_576
 
 
 def test_pauses_grow_to_a_bound_and_never_agree() -> None:
