@@ -21,10 +21,11 @@ from ml_dash.opening.forking import ForkPoint, begin_as_fork
 from ml_dash.prefix import parse_prefix
 from ml_dash.reading.lineage import Lineage
 from ml_dash.reading.replay import Replay
-from ml_dash.state import Status
-from ml_dash.state.forks import born
+from ml_dash.state import EMPTY, Status
+from ml_dash.state.forks import born, forked_payload
+from ml_dash.state.nouns import Fork
 
-from .histories import point, started
+from .histories import event, point, started
 from .journals import append
 
 PARENT, FORK = "alice/ml/parent", "alice/ml/forks/f"
@@ -332,6 +333,31 @@ def test_a_grandparent_that_is_gone_is_damage_too(tmp_path: Path) -> None:
     [damage] = run.damage
     assert (damage.kind, damage.prefix) == (DamageKind.ABSENT, PARENT)
     assert damage.last_seq == -load(tmp_path).seq
+
+
+def test_a_grandparent_is_still_read_when_the_parent_between_is_gone(tmp_path: Path) -> None:
+    parent(tmp_path)
+    train(tmp_path, FORK, range(10, 12), fork=PARENT)
+    train(tmp_path, "alice/ml/g", range(12, 14), fork=FORK)
+    begun = load(tmp_path).seq
+    shutil.rmtree(tmp_path / FORK)
+    run = load(tmp_path, "alice/ml/g")
+    assert run.metrics["train"].columns()["step"] == [*range(10), 12, 13]
+    [damage] = run.damage
+    assert (damage.prefix, damage.first_seq, damage.last_seq) == (FORK, 1 - begun, 0)
+    seqs = [event.seq for event in ml_dash.events("alice/ml/g", dash_root=tmp_path, after=None)]
+    assert seqs == [*range(seqs[0], 1 - begun), *range(1, run.seq + 1)]
+
+
+def test_a_journal_that_says_it_is_its_own_parent_is_read_to_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_dash.journal.appender.new_id", lambda: "k10wb0emzmpptsfvd1")
+    itself = forked_payload(Fork(PARENT, 1, "k10wb0emzmpptsfvd1", "0" * 64), EMPTY)
+    folder = append(tmp_path / PARENT, ("s1", [event("experiment.forked", **itself)]), ("s1", [point("train", step=1)]))
+    assert load(tmp_path, PARENT).metrics["train"].columns()["step"] == [1]
+    assert [damage.kind for damage in load(tmp_path, PARENT).damage] == [DamageKind.ABSENT]
+    assert Lineage(folder).ancestors() == [folder]
 
 
 def test_a_root_that_was_moved_as_a_whole_keeps_its_forks(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ folder.
  3. A parent is found by the prefix that it had, below the nearest folder above the fork that has it, also among the
     journals that were brought from other machines, and only if its journal has the id that it had: an experiment that
     has taken its place since is not it.
- 4. What is missing of an ancestor is left out of the series and said in `damage`, never replaced by anything.
+ 4. What is missing of an ancestor is left out of the series and said in `damage`, never replaced by anything.  An
+    ancestor behind one that is gone is found by what the fork's first event says of its parent's state.  No journal is
+    its own ancestor, whatever one says that was made by hand.
 """
 
 from __future__ import annotations
@@ -78,9 +80,9 @@ class Lineage:
             own = reader.commits()
             first = next(own, None)
             if first is not None:
-                fork = _fork_in(first)
-                if fork is not None and (after is None or after < 0):
-                    yield from _inherited(self._folder, fork, {fork.journal})
+                forks = _forks_in(first)
+                if forks and (after is None or after < 0):
+                    yield from _inherited(self._folder, forks)
                 yield first
                 yield from own
             if dead := dead_writers(self._folder):
@@ -88,19 +90,20 @@ class Lineage:
 
     def damage(self) -> list[Damage]:
         """Rule 4: what of the ancestors is not there or does not replay."""
-        fork = forked_from(self._folder)
-        return [] if fork is None else _inherited_damage(self._folder, fork, {fork.journal})
+        return _inherited_damage(self._folder, _forks_of(self._folder))
 
     def ancestors(self) -> list[JournalFolder]:
         """The experiments that it comes from and that are there, parent first."""
         found: list[JournalFolder] = []
-        seen: set[str] = set()
-        folder: JournalFolder | None = self._folder
-        while folder is not None and (fork := forked_from(folder)) is not None and fork.journal not in seen:
-            seen.add(fork.journal)
-            folder = parent_folder(folder, fork)
-            if folder is not None:
-                found.append(folder)
+        folder, forks, seen = self._folder, _forks_of(self._folder), set()
+        while forks and forks[0].journal not in seen:
+            seen.add(forks[0].journal)
+            parent = parent_folder(folder, forks[0])
+            if parent is not None:
+                found.append(parent)
+                folder, forks = parent, _forks_of(parent)
+            else:
+                forks = forks[1:]
         return found
 
 
@@ -111,9 +114,8 @@ def content_store(folder: JournalFolder) -> ContentStore:
 
 def forked_from(folder: JournalFolder) -> Fork | None:
     """What the journal's first event says; None where it is no fork, or its first event cannot be read."""
-    with reading(folder):
-        first = next(JournalReader(folder).commits(), None)
-    return None if first is None else _fork_in(first)
+    forks = _forks_of(folder)
+    return forks[0] if forks else None
 
 
 def parent_folder(folder: JournalFolder, fork: Fork) -> JournalFolder | None:
@@ -135,69 +137,74 @@ def _is_journal(folder: JournalFolder, journal: str) -> bool:
     )
 
 
-def _fork_in(first: CommitLine) -> Fork | None:
+def _forks_of(folder: JournalFolder) -> list[Fork]:
+    with reading(folder):
+        first = next(JournalReader(folder).commits(), None)
+    return [] if first is None else _forks_in(first)
+
+
+def _forks_in(first: CommitLine) -> list[Fork]:
+    """What a journal's first commit says of its parent, and of where that came from; empty where it is no fork."""
     if first.first != 1 or _FORKED_IN_BYTES not in first.events:
-        return None
+        return []
     try:
         event = blocks_of(first)[0]
-        payload = next(iter(event.payloads())) if event.type == EXPERIMENT_FORKED else None
-        return None if payload is None else fork_of(payload)
-    except (CodecError, KeyError, TypeError, ValueError):
-        return None
+        if event.type != EXPERIMENT_FORKED:
+            return []
+        payload = next(iter(event.payloads()))
+        older = payload["state"].get("fork")
+        return [fork_of(payload), *([] if older is None else [fork_of(older)])]
+    except (CodecError, KeyError, TypeError, ValueError, AttributeError):
+        return []
 
 
-def _inherited(folder: JournalFolder, fork: Fork, seen: set[str]) -> Iterator[CommitLine]:
+def _inherited(folder: JournalFolder, forks: list[Fork], seen: frozenset[str] = frozenset()) -> Iterator[CommitLine]:
     """What a fork has from its parent, and that from its own, as the fork counts."""
+    if not forks or forks[0].journal in seen:
+        return
+    fork, *older = forks
     parent = parent_folder(folder, fork)
-    if parent is None:
-        return
-    own = JournalReader(parent).commits()
+    own = JournalReader(parent).commits() if parent is not None else iter(())
     first = next(own, None)
-    if first is None:
-        return
-    older = _fork_in(first)
-    if older is not None and older.journal not in seen:
-        for line in _inherited(parent, older, {*seen, older.journal}):
-            yield _shifted(line, fork.seq)
-    for line in chain((first,), own):
+    if parent is not None and first is not None:
+        folder, older = parent, _forks_in(first)
+    for line in _inherited(folder, older, seen | {fork.journal}):
+        yield _shifted(line, fork.seq)
+    for line in chain((first,) if first is not None else (), own):
         if line.first > fork.seq:
             return
         yield _shifted(_cut(line, fork.seq), fork.seq)
 
 
-def _inherited_damage(folder: JournalFolder, fork: Fork, seen: set[str]) -> list[Damage]:
+def _inherited_damage(folder: JournalFolder, forks: list[Fork], seen: frozenset[str] = frozenset()) -> list[Damage]:
     """Of what a fork has from its parent, and that from its own, as the fork counts."""
+    if not forks or forks[0].journal in seen:
+        return []
+    fork, *older = forks
     try:
         parent = parent_folder(folder, fork)
-    except OSError as error:
-        return [_shifted_damage(_absent(fork, 1, f"not to be read: {error}"), fork)]
-    if parent is None:
-        gone = _absent(fork, 1, "none there that has this journal: it was removed, or another one has its place")
-        return [_shifted_damage(gone, fork)]
-    found, older = _damage_before(parent, fork)
-    if older is not None and older.journal not in seen:
-        found += _inherited_damage(parent, older, {*seen, older.journal})
+        if parent is None:
+            found = [_absent(fork, 1, "none there that has this journal: it was removed, or another one has its place")]
+        else:
+            found = _damage_before(parent, fork)
+            folder, older = parent, _forks_of(parent)
+    except (OSError, MlDashError) as error:
+        found = [_absent(fork, 1, f"not to be read: {error}")]
+    found += _inherited_damage(folder, older, seen | {fork.journal})
     return [_shifted_damage(each, fork) for each in found]
 
 
-def _damage_before(parent: JournalFolder, fork: Fork) -> tuple[list[Damage], Fork | None]:
-    """Of the parent's own journal up to the event that was forked behind, as the parent counts; and what that journal
-    says of where it comes from itself."""
-    try:
-        reader = JournalReader(parent, trusted=Trust(parent))
-        last = next((line for line in reader.commits() if line.last >= fork.seq), None)
-        older = forked_from(parent)
-    except (OSError, MlDashError) as error:
-        return [_absent(fork, 1, f"not to be read: {error}")], None
+def _damage_before(parent: JournalFolder, fork: Fork) -> list[Damage]:
+    """Of the parent's own journal up to the event that was forked behind, as the parent counts."""
+    reader = JournalReader(parent, trusted=Trust(parent))
+    last = next((line for line in reader.commits() if line.last >= fork.seq), None)
     if last is None and reader.next_seq <= fork.seq:
-        return [*reader.damage, _absent(fork, reader.next_seq, f"events up to {reader.next_seq - 1}")], older
+        return [*reader.damage, _absent(fork, reader.next_seq, f"events up to {reader.next_seq - 1}")]
     end = (last.segment, last.end) if last is not None else (0, 0)
     found = [each for each in reader.damage if each.kind is DamageKind.CORRUPT and (each.segment, each.offset) < end]
     if last is not None and last.first <= fork.seq and last.hash != fork.hash:
-        found.append(
-            _absent(fork, last.first, f"a commit with the hash {last.hash}: its history has become another one")
-        )
-    return found, older
+        found.append(_absent(fork, last.first, f"the hash {last.hash} there: its history has become another one"))
+    return found
 
 
 def _shifted_damage(damage: Damage, fork: Fork) -> Damage:
