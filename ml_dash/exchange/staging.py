@@ -16,9 +16,9 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from ..errors import ExperimentError, MlDashError, SourceFileError, StorageError
+from ..errors import ExperimentError, LockError, MlDashError, SourceFileError, StorageError
 from ..facts.codec import CodecError, decode_events
 from ..facts.events import METRIC_LOGGED, Event
 from ..ids import new_id
@@ -35,10 +35,17 @@ _STAGED = "importing-"
 @contextmanager
 def alone(folder: JournalFolder) -> Iterator[None]:
     """Rules 1 and 5.  Raises LockError where the experiment is being imported by another process, StorageError."""
+    files = folder.experiment / FILES
     try:
-        files = folder.experiment / FILES
         files.mkdir(parents=True, exist_ok=True)
-        with JournalLock(str(files / "importing.lock"), LOCK_TIMEOUT_S):
+        with ExitStack() as held:
+            try:
+                held.enter_context(JournalLock(str(files / "importing.lock"), LOCK_TIMEOUT_S))
+            except LockError as error:
+                raise LockError(
+                    f"{folder.prefix!r} is being imported by another process, or locks do not work there ({error}). "
+                    "Nothing was imported; wait until that has ended"
+                ) from error
             for left in files.glob(f"{_STAGED}*/"):
                 shutil.rmtree(left)
             yield

@@ -79,7 +79,10 @@ class EventFile:
         step_field, number = found if found is not None else (None, None)
         values = []
         for key, value in fields.items():
-            if key in (step_field, "_ts"):
+            if key == step_field:
+                continue
+            if key == "_ts":
+                self._tally.leave_out("_ts that is not the time of recording", int(_differs(value, time_us)))
                 continue
             if value is None:
                 self._tally.leave_out("None")
@@ -176,6 +179,11 @@ class EventFile:
     def _write(self, values: list[Any], step: int, time_us: int) -> None:
         summary = self._summary.Summary(value=values)
         self._records.write(self._event(wall_time=time_us / 1e6, step=step, summary=summary).SerializeToString())
+
+
+def _differs(stamp: Any, time_us: int) -> bool:
+    """Whether a point's own time lies more than a second away from when it was recorded."""
+    return not (isinstance(stamp, int | float) and abs(stamp - time_us / 1e6) <= 1)
 
 
 def _called(name: str | None) -> str:

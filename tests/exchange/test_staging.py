@@ -12,6 +12,8 @@ import pytest
 import ml_dash
 from ml_dash import ExperimentError
 from ml_dash.exchange.bulk import BulkWriter
+from ml_dash.exchange.staging import alone
+from ml_dash.journal.folder import JournalFolder
 
 from .support import PREFIX, counts, import_one, lines
 from .test_from_upstream import SAMPLES
@@ -97,3 +99,10 @@ def test_a_prefix_that_was_imported_from_elsewhere_is_refused_and_named(tmp_path
     assert import_one(SAMPLES / "0.6.2", tmp_path, force=True).outcome == "replaced"
     kept = list(tmp_path.glob(f"{PREFIX}/_files/replaced-*/_journal/*.jsonl"))
     assert len(kept) == 1
+
+
+def test_who_waits_too_long_for_another_import_is_told_so(exported: Path, tmp_path: Path) -> None:
+    folder = JournalFolder(tmp_path / PREFIX, prefix=PREFIX)
+    with alone(folder), pytest.raises(ml_dash.LockError, match="is being imported by another process"):
+        import_one(exported / "out.jsonl", tmp_path)
+    assert import_one(exported / "out.jsonl", tmp_path).outcome == "imported"

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,14 @@ def test_what_comes_back_from_tensorboard_has_every_scalar_step_time_and_text(lo
     assert (run.status, run.description, run.params["lr"]) == ("COMPLETED", "A *first* try", 0.1)
     assert [(line.level, line.message) for line in run.logs] == [("warn", "hello")]
     assert [(file.path, file.content_type) for file in run.files] == [("/img/x.png", "image/png")]
+
+
+def test_a_point_whose_own_time_is_another_than_that_of_recording_is_counted(tmp_path: Path) -> None:
+    with Experiment(PREFIX, dash_root=tmp_path / "root", console=False).run as run:
+        run.metrics("m").log(step=0, x=1.0, _ts=1.5)
+        run.metrics("m").log(step=1, x=1.0, _ts=time.time())
+    (report,) = ml_dash.export(PREFIX, to=tmp_path / "out", format="tensorboard", dash_root=tmp_path / "root")
+    assert report.left_out == {"_ts that is not the time of recording": 1}
 
 
 def test_two_series_never_share_a_tag(tmp_path: Path) -> None:
