@@ -205,8 +205,17 @@ class Experiment(Described):
     def seq(self) -> int:
         """The number of the journal's last event, all that this process has recorded included; 0 where nothing is
         there.  Raises StorageError or LockError."""
-        state = self._stored_state()
-        return state.seq if state is not None else 0
+        if self._recorder.was_opened:
+            replay = self._recorder.replay()
+        else:
+            from .journal.writer import commit_open
+            from .reading.replay import Replay
+
+            commit_open(self._folder())
+            replay = Replay(self._folder())
+        # Of the journal, which the state may know more than.
+        replay.refresh()
+        return replay.position.next_seq - 1 if replay.position is not None else 0
 
     def expect(self, seq: int) -> AbstractContextManager[None]:
         """Records only if nobody has recorded anything behind event `seq`:
