@@ -54,6 +54,8 @@ def ask(transport: Transport, device_name: str) -> Pending:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NetworkError(f"{transport.url} answers with no login as RFC 8628 has it") from None
+    if not pending.user_code.isprintable():
+        raise NetworkError(f"{transport.url} gives the code {pending.user_code!r:.200}, which nobody can type")
     for address in (pending.verification_uri, pending.verification_uri_complete):
         # A browser opens what it is given, and not every address is a page.
         if urlsplit(address).scheme not in ("http", "https") or not address.isprintable():
