@@ -60,8 +60,8 @@ class Experiment(Described):
       extensions and child processes (`ml_dash/recording/output_capture.py` says what that cannot do).
     - `system_metrics`: True or the seconds between two samples: records how busy processor, memory, disk, network and
       NVIDIA GPUs are, as metrics `system/…` (`ml_dash/recording/system_metrics.py` has the table).
-    - `fork`: `"alice/mnist/a@1500"`: begins as that experiment was behind its event 1500, or as it is without `@…`, in the
-      same `dash_root`.  Neither touches what becomes of the other.  Where this one exists as that fork it is opened
+    - `fork`: `"alice/mnist/a@1500"`: begins as that experiment was behind its event 1500, or as it is without `@…`, in
+      the same `dash_root`.  Neither touches what becomes of the other.  Where this one exists as that fork it is opened
       again; ExperimentError at the start where it is something else.
     - any field of RUN: `user`, `project`, `entry`, `job_name`, …
 

@@ -66,7 +66,8 @@ def test_show_in_json_has_the_attempts_and_the_fork(asked: Asked, root: Path) ->
 def test_a_parent_that_is_gone_is_said_by_show_and_by_verify(asked: Asked, root: Path) -> None:
     shutil.rmtree(root / PARENT)
     shown = asked("show", FORK, root=root)
-    assert f"events -20 to 0 cannot be had from what it was forked from: expected the experiment '{PARENT}'" in shown.text
+    said = f"events -20 to 0 cannot be had from what it was forked from: expected the experiment '{PARENT}'"
+    assert said in shown.text
     verified = asked("verify", FORK, root=root)
     assert verified.code == 1
     assert f"absent: events -20 to 0, which are {PARENT}'s" in verified.text
