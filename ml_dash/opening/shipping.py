@@ -191,10 +191,19 @@ def _state_on(server: Server, prefix: str) -> State | None:
         if error.status == 404:
             return None
         if error.name == "several-journals":
-            warn(f"{prefix} was recorded on several machines; what they recorded is on {server.url} and not shown here")
-            return None
+            return joined(_merged_state(server.url, prefix))
         raise
     return joined(from_plain_state(plain))
+
+
+def _merged_state(url: str, prefix: str) -> State:
+    """Where several machines have recorded it, as this one finds it by bringing their journals together."""
+    from ..reading.replay import Replay
+    from ..reading.sources import server_root, source_of
+
+    source = source_of(server_root(url))
+    assert source is not None
+    return Replay(source.bring(prefix)).refresh()
 
 
 def _within(timeout_s: float, ask: Callable[[], Any]) -> Any:

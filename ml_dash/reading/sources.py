@@ -23,7 +23,6 @@ from ..clock import monotonic_s
 from ..errors import ConfigurationError, NotFoundError, StorageError
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
-from ..opening.lifecycle import warn
 from ..opening.place import find_place
 from ..state import Status
 
@@ -51,7 +50,6 @@ class ServerSource:
         self._server = Server.at(url)
         self._mirror = Mirror(root, Journals(self._server))
         self._refreshed_s: dict[str, float] = {}
-        self._said: set[str] = set()
 
     def bring(self, prefix: str) -> JournalFolder:
         """The journal of an experiment as the server has it now.
@@ -65,10 +63,21 @@ class ServerSource:
         if not folders:
             raise NotFoundError(f"no experiment {prefix!r} on {self._server.url}. {self._hint(prefix)}")
         self._refreshed_s[prefix] = monotonic_s()
-        if len(folders) > 1 and prefix not in self._said:
-            self._said.add(prefix)
-            warn(f"{prefix} was recorded on {len(folders)} machines; shown is what the first of them has recorded")
-        return folders[0]
+        return folders[0] if len(folders) == 1 else self._merged(prefix, folders)
+
+    def _merged(self, prefix: str, folders: list[JournalFolder]) -> JournalFolder:
+        """The journals of several machines as one."""
+        from .merging import Merging, Origin
+
+        home = JournalFolder(self.root.joinpath(*prefix.split("/")), prefix=prefix)
+        try:
+            origins = []
+            for folder in folders:
+                journal, redactions = self._mirror.origin_of(folder)
+                origins.append(Origin(journal, folder, redactions))
+            return Merging(home).merge(origins)
+        except OSError as error:
+            raise StorageError(f"the cache {self.root} cannot be written to: {error}. Free space there") from error
 
     def refresh(self, prefix: str) -> None:
         """Brings what is new, unless that was done a moment ago."""

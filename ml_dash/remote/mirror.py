@@ -102,6 +102,11 @@ class Mirror:
             return first
         return JournalFolder(first.experiment / JOURNAL / ORIGINS / journal, self._disk, prefix)
 
+    def origin_of(self, folder: JournalFolder) -> tuple[str, int]:
+        """The id of a journal that was brought, and how many redactions it had then.  Raises OSError."""
+        mark = self._mark_of(folder)
+        return (mark.journal, mark.redactions) if mark is not None else (self._journal_in(folder) or "", 0)
+
     def release(self, folder: JournalFolder) -> None:
         """All of a journal has come: from now on it is one of this machine, which is written to here and never by this
         class (rule 4).  Raises OSError."""

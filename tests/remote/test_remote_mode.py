@@ -194,6 +194,13 @@ def test_what_the_server_knows_is_there_when_another_machine_goes_on(shared_serv
         assert second.status == "RUNNING"
     assert second.tags == ["t"]
     assert len(Server(url, None).journals(prefix)) == 2
+    run = ml_dash.load(prefix, dash_url=url)
+    assert run.params == {"lr": 0.2, "depth": 3}
+    assert run.metrics["train"].columns()["step"] == list(range(11))
+    third = Experiment(prefix, dash_url=url, dash_root="three")
+    with third.run:
+        assert third.params.get() == {"lr": 0.2, "depth": 3}
+        assert third.metrics("train").summary()["step"]["last"] == 10
 
 
 # --- without a server ---------------------------------------------------------------------------------------
