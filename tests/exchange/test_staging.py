@@ -11,9 +11,10 @@ import pytest
 
 import ml_dash
 from ml_dash import ExperimentError
-from ml_dash.exchange.bulk import BulkWriter
+from ml_dash.exchange.bulk import EVENTS_PER_COMMIT_MAX, BulkWriter
 from ml_dash.exchange.staging import alone
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.reader import JournalReader
 
 from .support import PREFIX, counts, import_one, lines
 from .test_from_upstream import SAMPLES
@@ -54,6 +55,16 @@ def test_an_import_that_is_killed_and_repeated_is_one_experiment(exported: Path,
     assert lines(tmp_path) == lines(exported)
     assert list(tmp_path.glob(f"{PREFIX}/_files/importing-*")) == []
     assert ml_dash.verify(PREFIX, dash_root=tmp_path).ok
+
+
+def test_commits_of_an_import_count_the_events_of_their_writer_without_gap(exported: Path, tmp_path: Path) -> None:
+    import_one(exported / "out.jsonl", tmp_path)
+    counted = 1
+    for line in JournalReader(JournalFolder(tmp_path / PREFIX)).commits():
+        assert line.counter == counted
+        assert line.count <= EVENTS_PER_COMMIT_MAX
+        counted += line.count
+    assert counted - 1 == len(lines(exported))
 
 
 def test_two_imports_at_once_make_one_experiment(exported: Path, tmp_path: Path) -> None:
