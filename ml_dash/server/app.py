@@ -6,6 +6,7 @@ It keeps nothing: all is in the store, so any number of processes may stand in f
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from .service import Service
 from .settings import Settings
 from .store import Missing, Store, StoreError
 
+_LOG = logging.getLogger("ml_dash.server")
 ROUTES = [*journal_routes.ROUTES, *reading_routes.ROUTES, *blob_routes.ROUTES, *account_routes.ROUTES]
 RETRY_AFTER_S = 5
 
@@ -130,7 +132,8 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 async def _answer_store_error(request: Request, error: Exception) -> Response:
-    detail = f"The store does not answer: {str(error).splitlines()[0]:.200}" if str(error) else "The store fails"
+    _LOG.warning("the store refuses %s: %s", request.url.path, error)
+    detail = "The store behind the server does not do as it is told; the server's log says why"
     return Problem(503, "unavailable", detail, {"Retry-After": str(RETRY_AFTER_S)}).response()
 
 

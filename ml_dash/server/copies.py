@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -86,6 +87,12 @@ class Copy:
     def segment_bytes(self, segment: int) -> int | None:
         """How much is stored of a segment; None where it is not there."""
         return next((piece.end for piece in reversed(self.pieces) if piece.segment == segment), None)
+
+    def piece_at(self, segment: int, offset: int) -> Piece | None:
+        """The object that has this byte of a segment; None where it is not stored."""
+        number = bisect_right(self.pieces, (segment, offset), key=lambda piece: (piece.segment, piece.start)) - 1
+        piece = self.pieces[number] if number >= 0 else None
+        return piece if piece is not None and piece.segment == segment and offset < piece.end else None
 
     def segments(self) -> dict[int, int]:
         """The bytes stored of each segment, oldest first."""
@@ -206,7 +213,7 @@ async def read_segment(store: Store, copy: Copy, segment: int, start: int, end: 
     """
     at, is_fresh = start, False
     while at < end:
-        piece = next((each for each in copy.pieces if each.segment == segment and each.start <= at < each.end), None)
+        piece = copy.piece_at(segment, at)
         try:
             if piece is None:
                 raise Missing(f"{copy.folder}: byte {at} of segment {segment}")

@@ -267,12 +267,14 @@ class Journals:
         return Stored(copy.head or head, 0, 0)
 
     async def _stored(self, copy: Copy, segment: int, start: int, end: int) -> bytes:
-        # The lock of the copy is held: nothing moves meanwhile but by another process, and that is looked for here.
+        # The lock of the copy is held: nothing moves meanwhile but by another process, and then this raises Missing.
         parts = []
-        for piece in copy.pieces:
-            low, high = max(start, piece.start), min(end, piece.end)
-            if piece.segment == segment and low < high:
-                parts.append(await self.store.read(piece.path, low - piece.start, high - piece.start))
+        while start < end:
+            piece = copy.piece_at(segment, start)
+            if piece is None:
+                break
+            parts.append(await self.store.read(piece.path, start - piece.start, min(end, piece.end) - piece.start))
+            start = piece.end
         return b"".join(parts)
 
     async def _create(self, prefix: str, copy: Copy, batch: Batch, verified: Verified) -> Stored:

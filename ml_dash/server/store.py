@@ -39,7 +39,9 @@ STAGING_AGE = timedelta(hours=6)
 LIST_ITEMS = 1000
 WRITERS_MAX = 32
 CHUNK_BYTES = 1024 * 1024
-_SCHEMES = ("s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://", "memory://", "file://")
+RETRY = {"max_retries": 4, "retry_timeout": timedelta(seconds=15)}
+"""Clients try again by themselves: what takes longer than this is told to them."""
+_SCHEMES = ("s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://")
 
 
 class StoreError(Exception):
@@ -90,9 +92,9 @@ class Store:
             if not text.startswith(_SCHEMES):
                 raise ConfigurationError(f"store {text!r:.200}: expected a directory, s3://…, gs://… or az://…")
             try:
-                store = cls(library.from_url(text), text)
+                store = cls(library.from_url(text, retry_config=RETRY), text)
             except Exception as error:
-                raise ConfigurationError(f"store {text!r:.200} cannot be opened: {error}") from error
+                raise ConfigurationError(f"store {text!r:.200} cannot be opened: {_short(error)}") from error
         else:
             folder = Path(text).expanduser().absolute()
             if is_foreign(folder):

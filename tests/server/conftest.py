@@ -22,6 +22,9 @@ from pathlib import Path
 from ml_dash.server.running import open_store, serve
 from ml_dash.server.settings import Settings
 serve(open_store({target!r}), {host!r}, {port}, Settings(cache=Path({cache!r}), **{settings!r}))
+# As the command line does: threads of the library that speaks to stores may abort a Python that ends.
+import os
+os._exit(0)
 """
 
 
