@@ -23,7 +23,8 @@ from .wording import to_json
 
 
 @click.command("export")
-@click.argument("prefixes", metavar="PREFIX…", nargs=-1, required=True)
+@click.argument("prefixes", metavar="PREFIX…", nargs=-1)
+@click.option("-p", "--prefix", "--project", "globs", multiple=True, metavar="GLOB", help="The same as PREFIX.")
 @click.option("--format", type=click.Choice(FORMATS), default="jsonl", show_default=True)
 @click.option("--to", "target", metavar="PATH", default=STANDARD_OUTPUT, help="Folder, NAME.jsonl, or - for stdout.")
 @click.option("--metric", metavar="NAME", help="Only this metric; '' is the unnamed one.")
@@ -33,6 +34,7 @@ from .wording import to_json
 @reads_experiments
 def command(
     prefixes: tuple[str, ...],
+    globs: tuple[str, ...],
     format: str,
     target: str,
     metric: str | None,
@@ -53,7 +55,7 @@ def command(
     chosen: dict[str, Any] = {} if metric is None else {"metric": metric or None}
     with Counting("exporting") as counting:
         reports = export(
-            prefixes,
+            [*prefixes, *globs],
             to=target,
             format=format,
             attempts=attempts,

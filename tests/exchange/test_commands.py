@@ -41,6 +41,14 @@ def test_a_metric_goes_to_a_pipe_as_csv(recorded: Path) -> None:
     assert unnamed.splitlines()[0] == "seq,time,z,big"
 
 
+def test_prefixes_may_be_given_as_options_and_one_is_needed(recorded: Path, tmp_path: Path) -> None:
+    run(recorded, "export", "-p", PREFIX, "--format", "csv", "--to", str(tmp_path / "one"))
+    assert (tmp_path / "one/params.json").exists()
+    run(recorded, "export", "--project", "alice/**", "--format", "csv", "--to", str(tmp_path / "all"))
+    assert (tmp_path / "all" / PREFIX / "params.json").exists()
+    assert "give a prefix" in run(recorded, "export", "--to", str(tmp_path / "none"), code=2).stderr
+
+
 def test_json_reports_say_what_was_written_and_what_was_not(recorded: Path, tmp_path: Path) -> None:
     target = str(tmp_path / "out")
     (exported,) = json.loads(
