@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from ml_dash.errors import ConfigurationError, StorageError
+from ml_dash.server import accounts as accounts_module
 from ml_dash.server import device as device_module
 from ml_dash.server import tokens as tokens_module
 from ml_dash.server.accounts import Account, Accounts, check_spelling
@@ -29,6 +31,12 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
         return lambda: Store.open(tmp_path / "store")
     store = Store.in_memory()
     return lambda: store
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a hash costs is argon2's; the tests over HTTP pay it."""
+    monkeypatch.setattr(accounts_module, "PasswordHasher", lambda: PasswordHasher(1, 8, 1))
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -432,9 +432,9 @@ def test_ten_thousand_guesses_of_a_device_code_are_mostly_not_even_looked_at() -
     assert all(int(each[b"retry-after"]) >= 1 for each in refused)
 
 
-def test_ten_thousand_guesses_of_a_user_code_are_mostly_not_even_looked_at() -> None:
+def test_thousands_of_guesses_of_a_user_code_are_mostly_not_even_looked_at() -> None:
     letters = "BCDFGHJKLM"
-    codes = ["".join(letters[int(digit)] for digit in f"{number:08}") for number in range(GUESSES)]
+    codes = ["".join(letters[int(digit)] for digit in f"{number:08}") for number in range(GUESSES // 4)]
     statuses, refused = guess(with_alice(), "/device", [{"user_code": code, "owner": "eve"} for code in codes])
     assert statuses.keys() == {400, 429}
     assert statuses[400] < 300
