@@ -154,6 +154,26 @@ def test_a_description_of_a_metric_is_given_again_where_its_block_came_to_nothin
     assert ml_dash.load(PREFIX, dash_root=tmp_path).metrics["train"].description == "of the training set"
 
 
+def test_buffered_numbers_wait_for_the_next_summary_where_their_block_came_to_nothing(experiment: Experiment) -> None:
+    train = experiment.metrics("train")
+    for loss in (1, 2):
+        train.buffer(loss=loss)
+        train.summary_cache.store(loss=loss)
+    train.summary_cache.set(epoch=1)
+    seq = experiment.seq
+    with pytest.raises(ConflictError), experiment.expect(seq - 1):
+        experiment.metrics.buffer.log_summary("mean")
+        train.summary_cache.summarize()
+        train.buffer(loss=3)
+    with experiment.expect(seq):
+        experiment.metrics.buffer.log_summary("mean", "first")
+        train.summary_cache.summarize()
+    columns = train.columns()
+    assert columns["loss.mean"] == [2.0, 1.5]
+    assert columns["loss.first"] == [1.0, None]
+    assert columns["epoch"] == [None, 1]
+
+
 def test_a_correction_inside_is_part_of_the_commit_and_knows_its_number(experiment: Experiment, tmp_path: Path) -> None:
     experiment.metrics("train").log(step=1, loss=0.7)
     seq = experiment.seq

@@ -44,14 +44,20 @@ class Accumulator(Generic[Key]):
             except RuntimeError:  # another thread was adding
                 continue
 
-    def take(self) -> dict[Key, dict[str, list[float]]]:
-        """What there is, which is then there no longer."""
+    def take(
+        self, if_dropped: Callable[[Callable[[], object]], object] = lambda _: None
+    ) -> dict[Key, dict[str, list[float]]]:
+        """What there is, which is then there no longer.
+
+        `if_dropped` is told how to put it back, for when what is recorded of it comes to nothing.
+        """
         taken = []
         for _ in range(len(self._added)):
             try:
                 taken.append(self._added.popleft())
             except IndexError:  # another thread is taking too
                 break
+        if_dropped(lambda: self._added.extendleft(reversed(taken)))
         return _sorted(taken)
 
 

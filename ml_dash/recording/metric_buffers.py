@@ -35,10 +35,10 @@ class MetricBuffers:
         ExperimentError where the experiment is not open, both before anything is cleared.
         """
         check_aggregations(aggregations)
-        self._recorder.writer()
+        writer = self._recorder.writer()
         if extra.get("_ts") is not None:
             extra["_ts"] = timestamp_of(self._recorder, extra["_ts"])
-        for name, values in self._values.take().items():
+        for name, values in self._values.take(writer.if_dropped).items():
             fields = summary_fields(values, aggregations or ("mean",))
             if fields:
                 self._metrics(name).log(**{**extra, **fields})
@@ -80,11 +80,12 @@ class SummaryCache:
         `clear=False` keeps both for the next one.  Raises ExperimentError where the experiment is not open, before
         anything is cleared.
         """
-        self._builder._recorder.writer()
-        values = self._values.take() if clear else self._values.peek()
+        writer = self._builder._recorder.writer()
+        values = self._values.take(writer.if_dropped) if clear else self._values.peek()
         kept = dict(self._set)
         fields = {**kept, **summary_fields(values.get(None, {}), SUMMARY_CACHE_AGGREGATIONS)}
         if clear:
+            writer.if_dropped(lambda: self._set.update({**kept, **self._set}))
             for key in kept:
                 self._set.pop(key, None)
         if fields:
