@@ -408,6 +408,17 @@ def test_a_state_that_cannot_be_kept_fails_no_session(tmp_path: Path, monkeypatc
     assert Replay(folder).refresh().status == "COMPLETED"
 
 
+def test_a_state_that_cannot_be_said_is_not_kept(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    reader = JournalReader(folder)
+    assert list(reader.commits())
+    assert reader.position is not None
+    state = replace(Replay(folder).refresh(), seq=1 << 80)
+    before = Path(folder.checkpoint_path).read_bytes()
+    assert not save_state(folder, Trust(folder), replace(reader.position, next_seq=1 << 80), [], state)
+    assert Path(folder.checkpoint_path).read_bytes() == before
+
+
 def test_closing_keeps_the_state_that_a_reader_kept(tmp_path: Path) -> None:
     folder = written(tmp_path / "a")
     state = keep(folder)

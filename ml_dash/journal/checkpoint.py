@@ -202,9 +202,13 @@ def save_state(folder: JournalFolder, trust: Trust, end: Position, damage: Itera
     """Keeps the state after the events before `end`, as a reader found them; whether that could be written."""
     from ..state import to_plain_state
 
-    members = {"fold": _fold(), "position": end, **to_plain_state(state)}
     try:
-        return _save(folder, end.journal, trust.verified(end, damage), _sealed(members))
+        line = _sealed({"fold": _fold(), "position": end, **to_plain_state(state)})
+    except (TypeError, ValueError, RecursionError):
+        # A session that ends keeps its state: what a user recorded must not make that fail.
+        return False
+    try:
+        return _save(folder, end.journal, trust.verified(end, damage), line)
     except OSError:
         return False
 
