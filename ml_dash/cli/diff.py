@@ -23,7 +23,7 @@ from .commands import EXIT_FAILED, Source, reads_experiments
 from .damage import end_damaged
 from .moment import parse_moment
 from .output import Output, styled_status
-from .wording import local_time, number, one_line, size, to_json
+from .wording import cut_in_the_middle, local_time, number, one_line, size, to_json
 
 SECTIONS = ("status", "params", "metadata", "metrics", "tracks", "files")
 NUMBERS = ("last", "min", "max", "mean")
@@ -228,7 +228,7 @@ def _grid(rows: Iterable[Row], width: int) -> Table:
     rows = list(rows)
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=1)
-    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(16, width // 3))
+    grid.add_column(no_wrap=True)
     has_members = any(row.member for row in rows)
     if has_members:
         grid.add_column(style="dim", no_wrap=True)
@@ -236,7 +236,7 @@ def _grid(rows: Iterable[Row], width: int) -> Table:
     before = None
     for row in rows:
         # A name is said once, however much of it has changed.
-        name = "" if row.name == before and row.member else row.name
+        name = "" if row.name == before and row.member else cut_in_the_middle(row.name, max(16, width // 3))
         sign = Text(row.sign, style=SIGN_STYLES[row.sign])
         cells = [sign, Text(name), *([Text(row.member)] if has_members else []), _change(row, width)]
         grid.add_row(*cells)

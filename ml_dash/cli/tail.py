@@ -58,8 +58,15 @@ class Watched:
         self._source = source
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anybody has opened it: a journal is there a moment before, and a fork's has its parent's sessions."""
+        return self.watch is not None and any(not each.is_inherited for each in self.watch.state.sessions.values())
+
+    @property
     def is_over(self) -> bool:
-        return self.watch is not None and not self.is_behind and self.watch.state.status is not Status.RUNNING
+        if self.watch is None or self.is_behind or not self.has_begun:
+            return False
+        return self.watch.state.status is not Status.RUNNING
 
     def refresh(self, time_s_max: float, *, must_exist: bool = False) -> None:
         """A server that does not answer is asked again the next time; with `must_exist` that is an error."""
@@ -185,7 +192,8 @@ def _show(watching: Watching, output: Output, follow: bool, interval: float) -> 
                 if each.problem is not None:
                     lines.append(Text(one_line(each.problem, console.width), style="yellow"))
                 place = now_us(), console.width, height
-                lines += screen(each.prefix, each.watch, each.rates, *place, each.is_behind)
+                watch = each.watch if each.has_begun else None
+                lines += screen(each.prefix, watch, each.rates, *place, each.is_behind)
             if not lines:
                 lines = [Text("nothing matches yet: waiting", style="dim")]
             live.update(Group(*lines[: console.height - 1]), refresh=True)
@@ -196,7 +204,9 @@ def _print(watching: Watching, output: Output, follow: bool, once: bool, interva
     looks = iter((None,)) if once else _looks(watching, follow, interval, lambda _: False)
     for _ in looks:
         for each in watching.all:
-            if each.watch is None or each.is_behind or each.watch.state.seq == each.printed_seq:
+            if each.watch is None or each.is_behind or not each.watch.state.seq:
+                continue
+            if each.watch.state.seq == each.printed_seq:
                 continue
             each.printed_seq = each.watch.state.seq
             if output.as_json:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
 from ..clock import to_datetime
@@ -17,7 +17,7 @@ from ..state import MetricState, Status
 from ..state.attempts import STEP_FIELDS
 from .figures import sparkline
 from .output import STATUS_STYLES
-from .wording import number, one_line
+from .wording import cut_in_the_middle, number, one_line
 
 RATE_WINDOW_S = 10.0
 NAME_WIDTH_MAX = 32
@@ -166,7 +166,8 @@ def _table(rows: Sequence[Row], width: int) -> list[Text]:
     widths[trend] = max(TREND_WIDTH_MIN, min(TREND_WIDTH_MAX, room))
     lines = [_line(HEADINGS, columns, widths, "dim")]
     for row, texts in zip(rows, cells, strict=True):
-        texts[trend] = sparkline(row.means, widths[trend])
+        if any(mean is not None for mean in row.means):
+            texts[trend] = sparkline(row.means, widths[trend])
         lines.append(_line(texts, columns, widths, ""))
     return lines
 
@@ -174,9 +175,7 @@ def _table(rows: Sequence[Row], width: int) -> list[Text]:
 def _line(texts: Sequence[str], columns: Sequence[int], widths: Sequence[int], style: str) -> Text:
     line = Text()
     for at in columns:
-        text = texts[at]
-        if cell_len(text) > widths[at]:
-            text = set_cell_size(text, widths[at] - 1) + "…"
+        text = cut_in_the_middle(texts[at], widths[at])
         gap = " " * (widths[at] - cell_len(text))
         is_left = HEADINGS[at] in ("metric", "trend")
         line.append(

@@ -9,6 +9,7 @@ from math import isfinite, isnan
 from typing import Any
 
 import orjson
+from rich.cells import cell_len, chop_cells
 
 DEPTH_MAX = 200
 """JSON is written this many containers deep: readers of it have limits, and so has orjson, 254."""
@@ -58,6 +59,17 @@ def one_line(value: Any, length_max: int | None = None) -> str:
     if length_max is not None and len(text) > length_max:
         return text[: length_max - 1] + "…"
     return text
+
+
+def cut_in_the_middle(text: str, width: int) -> str:
+    """At most `width` cells of it: a third from its beginning, the rest from its end, where names differ."""
+    if cell_len(text) <= width:
+        return text
+    head = chop_cells(text, max(1, (width - 1) // 3))[0]
+    end = len(text)
+    while end > 0 and cell_len(text[end - 1 :]) <= width - 1 - cell_len(head):
+        end -= 1
+    return f"{head}…{text[end:]}" if width > 2 else text[: max(0, width)]
 
 
 def error_words(error: Mapping[str, Any]) -> str:

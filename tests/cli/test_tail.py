@@ -22,6 +22,8 @@ import pytest
 
 import ml_dash
 from ml_dash import Experiment
+from ml_dash.cli.commands import Source
+from ml_dash.cli.tail import Watched
 from ml_dash.cli.tail_screen import Rates, duration, screen
 from ml_dash.errors import NotFoundError
 from ml_dash.journal.folder import JournalFolder
@@ -168,6 +170,19 @@ def test_follow_stays_when_the_run_has_ended_and_shows_that_it_is_resumed(tmp_pa
         tail.wait_for(r"RUNNING(.|\n)*eval\.loss +0\.25")
     tail.process.send_signal(signal.SIGINT)
     assert tail.end() == 0
+
+
+def test_a_journal_without_any_event_yet_has_not_ended(tmp_path: Path) -> None:
+    (tmp_path / "a/b/run/_journal").mkdir(parents=True)
+    watched = Watched("a/b/run", Source(str(tmp_path), None))
+    watched.refresh(PATIENCE_S)
+    assert watched.watch is not None
+    assert not watched.is_over
+    with Experiment("a/b/run", dash_root=tmp_path, console=False).run:
+        watched.refresh(PATIENCE_S)
+        assert not watched.is_over
+    watched.refresh(PATIENCE_S)
+    assert watched.is_over
 
 
 # -- what it reads -------------------------------------------------------------------------------------------------
