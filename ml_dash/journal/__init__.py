@@ -27,6 +27,7 @@ drain        commits what dead writers had accepted
 leftovers    the same for readers, also where nothing can be committed
 bell         how threads wake and wait for the committer
 held         what a thread records while it expects that nobody else writes
+expecting    the part of a writer that knows which threads are held back
 committer    the one thread of a process that moves events from spool to journal
 writer       what an open experiment holds: record, flush, close; survives fork
 checkpoint   the cached fold and what is known to be verified

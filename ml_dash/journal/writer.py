@@ -11,8 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from os import getpid
 from threading import RLock
 from typing import Any
@@ -29,14 +29,15 @@ from .checkpoint import Trust, save_positions
 from .committer import COMMIT_INTERVAL_S, Committer
 from .disk import OPERATING_SYSTEM
 from .drain import drain, has_dead
+from .expecting import Expecting
 from .folder import JournalFolder
-from .held import Held, Holding, append_if_unchanged
+from .held import Holding
 from .spool import Spool, Stream
 
 _living: WeakSet[Writer] = WeakSet()
 
 
-class Writer:
+class Writer(Expecting):
     """One process that records into one journal.
 
     Raises StorageError, LockError, JournalCorruptError or JournalVersionError where the journal cannot be opened for
@@ -170,72 +171,6 @@ class Writer:
         at = self._appender.position
         if at is not None:
             save_positions(self._folder, self._trust, at, self._appender.damage)
-
-    # -- expecting -----------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def expect(self, seq: int) -> Iterator[None]:
-        """What this thread records inside becomes one commit if the journal then still ends in event `seq` (`held.py`).
-
-        Raises ConflictError if not; ExperimentError, StorageError, LockError.  Nothing is recorded then.
-        """
-        with self._holding.changing:
-            held = self._holding.begin(seq)
-            self._route()
-        try:
-            try:
-                yield
-            finally:
-                self._end_holding()
-            if held.is_of_this_process:
-                self._commit_held(held)
-        except BaseException:
-            held.drop()
-            raise
-
-    def if_dropped(self, action: Callable[[], object]) -> None:
-        """`action` is called if what this thread has just recorded is never committed, as the block that it stands in
-        ends with an error."""
-        held = self._holding.mine()
-        if held is not None:
-            held.if_dropped(action)
-
-    def refuse_if_held(self, what: str) -> None:
-        """Raises ExperimentError inside of a block of `expect`."""
-        self._holding.refuse(what)
-
-    def _end_holding(self) -> None:
-        holding = self._holding
-        with holding.changing:
-            # Not in a child that was forked inside of the block.
-            if holding.mine() is not None:
-                holding.end()
-                self._route()
-
-    def _commit_held(self, held: Held) -> None:
-        if not self._is_recording:
-            raise ExperimentError("this experiment was closed inside of the block, so nothing of it was recorded")
-        batch = held.batch(self.session)
-        self._committer.commit()
-        start, living = self._appender.position, frozenset((self.id,))
-        append_if_unchanged(self._folder, batch, held.expected, start, living, self._trust.sealed)
-
-    def _route(self) -> None:
-        """Where a recording call goes: straight into the spool, as one call less is a twentieth of what it costs."""
-        if self._holding.is_any:
-            self.record_stream = self._record_stream_or_hold  # type: ignore[method-assign]
-            self.record = self._record_or_hold  # type: ignore[method-assign]
-        else:
-            self.record_stream = self._spool.append_stream  # type: ignore[method-assign]
-            self.record = self._spool.append_event  # type: ignore[method-assign]
-
-    def _record_stream_or_hold(self, stream: Stream, fields: dict[str, Any]) -> None:
-        held = self._holding.mine()
-        (held.add_stream if held is not None else self._spool.append_stream)(stream, fields)
-
-    def _record_or_hold(self, event_type: str, data: dict[str, Any]) -> int:
-        held = self._holding.mine()
-        return (held.add_event if held is not None else self._spool.append_event)(event_type, data)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
