@@ -142,7 +142,7 @@ async def remove(owner: str, people: People, output: Output) -> None:
     if output.as_json:
         output.json({"owner": owner, "tokens_revoked": sum(ended)})
     else:
-        output.line(f"{owner} can no longer log in; {sum(ended)} tokens were revoked")
+        output.line(f"{owner} can no longer log in; tokens revoked: {sum(ended)}")
 
 
 def _ask_password(owner: str) -> str:
