@@ -37,8 +37,14 @@ _DRAFT = ".draft-"
 class ContentStore:
     """The saved content of one experiment.  `ancestors` are asked for what is not there: those it was forked from."""
 
-    def __init__(self, folder: JournalFolder, ancestors: Callable[[], Iterable[JournalFolder]] = tuple) -> None:
+    def __init__(
+        self,
+        folder: JournalFolder,
+        ancestors: Callable[[], Iterable[JournalFolder]] = tuple,
+        bring: Callable[[Content], bool] | None = None,
+    ) -> None:
         self._ancestors = ancestors
+        self._bring = bring
         self._disk = folder.disk
         self._experiment = str(folder.experiment)
         self.path = f"{self._experiment}/{FILES}"
@@ -189,6 +195,9 @@ class ContentStore:
             for folder in self._ancestors():
                 with suppress(FileNotFoundError):
                     return self._disk.open_read(ContentStore(folder).path_of(content.checksum))
+            if self._bring is not None and self._bring(content):
+                with suppress(FileNotFoundError):
+                    return self._disk.open_read(path)
             raise self._not_opened(path, error) from error
         except OSError as error:
             raise self._not_opened(path, error) from error

@@ -144,7 +144,7 @@ class Shipping:
             with progress_bar(self.url) as progress:
                 finished = shipper.finish(self._timeout_s, progress)
         except KeyboardInterrupt:
-            warn(f"not waiting any longer. {self._left('interrupted')}")
+            warn(self._left("the waiting was interrupted"))
             return
         if finished.is_complete:
             # It has nothing left to do, and lets go of the lock that whoever removes the journal needs.

@@ -27,6 +27,7 @@ from ..facts.codec import Block, CodecError, decode_events
 from ..facts.events import EXPERIMENT_FORKED
 from ..journal.checkpoint import Trust
 from ..journal.contents import ContentStore
+from ..journal.copying import Content
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
 from ..journal.format import CommitLine
@@ -108,8 +109,14 @@ class Lineage:
 
 
 def content_store(folder: JournalFolder) -> ContentStore:
-    """The saved content of an experiment, that of its ancestors included."""
-    return ContentStore(folder, lambda: Lineage(folder).ancestors())
+    """The saved content of an experiment, that of its ancestors included, and what only its server has."""
+
+    def bring(content: Content) -> bool:
+        from .sources import bring_content
+
+        return bring_content(folder, content)
+
+    return ContentStore(folder, lambda: Lineage(folder).ancestors(), bring)
 
 
 def forked_from(folder: JournalFolder) -> Fork | None:

@@ -124,12 +124,9 @@ def _bring_files(
         status = folder.disk.status(store.path_of(content.checksum))
         if status is not None and status.size == content.size_bytes:
             continue
-        try:
-            _bring(store, content, owner, server)
+        if bring(store, content, owner, server):
             new += 1
-        except RefusedError as error:
-            if error.status != 404:
-                raise
+        else:
             missing.append(content.checksum)
     return len(contents) - len(missing), new, missing
 
@@ -147,8 +144,8 @@ def _contents_in(folder: JournalFolder) -> Iterator[Content]:
                         yield Content(checksum, size)
 
 
-def _bring(store: ContentStore, content: Content, owner: str, server: Server) -> None:
-    """Raises StorageError where what comes is something else."""
+def bring(store: ContentStore, content: Content, owner: str, server: Server) -> bool:
+    """Whether the server has it; it is stored then.  Raises StorageError where what comes is something else."""
 
     def write(draft: Draft) -> None:
         arrived, failures = 0, 0
@@ -168,9 +165,15 @@ def _bring(store: ContentStore, content: Content, owner: str, server: Server) ->
                     raise
                 sleep_s(RETRY_PAUSE_S)
 
-    found = store.fill(write)
+    try:
+        found = store.fill(write)
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        return False
     if found != content:
         raise StorageError(
             f"{server.url} gives {found.size_bytes} bytes with SHA-256 {found.checksum} for the content "
             f"{content.checksum} of {content.size_bytes} bytes. Nothing was stored under that name; ask who runs it"
         )
+    return True

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from ..clock import monotonic_s
 from ..errors import ConfigurationError, NotFoundError, StorageError
+from ..journal.copying import Content
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
 from ..opening.place import find_place
@@ -131,6 +132,22 @@ def refreshed(folder: JournalFolder) -> bool:
             source.refresh(folder.prefix)
             return True
     return False
+
+
+def bring_content(folder: JournalFolder, content: Content) -> bool:
+    """Whether content of a saved file that is missing here came from the server that the experiment belongs to.
+
+    Raises NetworkError and AuthenticationError where that could not be asked, StorageError for content that is another.
+    """
+    from ..journal.contents import ContentStore
+    from ..remote import cursor
+    from ..remote.server import Server
+    from .pulling import bring
+
+    servers = [source._server for root, source in _sources.items() if root in folder.experiment.parents]
+    servers += [Server.at(url) for url in cursor.marks(folder)]
+    owner = folder.prefix.split("/", 1)[0]
+    return any(bring(ContentStore(folder), content, owner, server) for server in servers)
 
 
 def check_local(dash_url: object, what: str) -> None:

@@ -178,6 +178,7 @@ def test_what_the_server_knows_is_there_when_another_machine_goes_on(shared_serv
     prefix, url = "alice/ml/two-machines", shared_server.url
     first = Experiment(prefix, dash_url=url, dash_root="one", description="words", tags=["t"], metadata={"a": 1})
     with first.run:
+        first.files.save_text("weights of the first", to="models/a.txt")
         first.params.set(lr=0.1, depth=3)
         for step in range(10):
             first.metrics("train").log(step=step, loss=10.0 - step)
@@ -192,6 +193,7 @@ def test_what_the_server_knows_is_there_when_another_machine_goes_on(shared_serv
         assert second.params.get() == {"lr": 0.2, "depth": 3}
         assert second.metrics("train").summary()["loss"]["min"] == 0.5
         assert second.status == "RUNNING"
+        assert second.files("models/a.txt").read_text() == "weights of the first"
     assert second.tags == ["t"]
     assert len(Server(url, None).journals(prefix)) == 2
     run = ml_dash.load(prefix, dash_url=url)
