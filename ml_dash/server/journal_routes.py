@@ -230,12 +230,9 @@ async def _the_journal(service: Service, prefix: str, journal: str | None) -> He
         return await known_head(service, prefix, journal)
     heads = await known_heads(service, prefix)
     if len(heads) > 1:
-        raise several_journals([each.journal for each in heads])
+        names = [each.journal for each in heads]
+        raise Problem(409, "several-journals", "Say with &journal= which one", journals=names)
     return heads[0]
-
-
-def several_journals(names: list[str]) -> Problem:
-    return Problem(409, "several-journals", "Say with &journal= which one", journals=names)
 
 
 def _segment_number(text: str) -> int:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from ..errors import MlDashError
 from ..facts.values import to_plain
 from ..journal.folder import JournalFolder
+from ..reading.merging import Merging, Origin
 from ..reading.points import iso_time, metric_columns
 from ..reading.replay import Replay
 from ..remote.mirror import Mirror
@@ -32,14 +33,6 @@ from .store import Missing
 KNOWN_MAX = 512
 CALL_TIMEOUT_S = 300.0
 T = TypeVar("T")
-
-
-class SeveralJournals(Exception):
-    """The experiment has several journals, and the request does not say which."""
-
-    def __init__(self, journals: list[str]) -> None:
-        super().__init__("the experiment has several journals")
-        self.journals = journals
 
 
 class UnknownJournal(Exception):
@@ -103,6 +96,8 @@ class Reading:
     def __init__(self, library: Library, cache: Path, threads: int) -> None:
         self.loop = asyncio.get_running_loop()
         self._library = library
+        self._cache = cache
+        self._merging = Lock()
         self._mirror = None if isinstance(library, DashRoot) else Mirror(cache, LoopSource(library, self.loop))
         self._threads = ThreadPoolExecutor(threads, "ml-dash-reading")
         self._known: OrderedDict[str, Known] = OrderedDict()
@@ -112,7 +107,7 @@ class Reading:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def state(self, prefix: str, journal: str | None, at: int | datetime | None) -> dict[str, Any]:
-        """Raises SeveralJournals, UnknownJournal, OutOfRange, MlDashError."""
+        """Of one journal, or of all that the experiment has as one.  Raises UnknownJournal, OutOfRange, MlDashError."""
         return await self._in_thread(self._state, prefix, journal, at)
 
     async def columns(self, prefix: str, journal: str | None, metric: str | None, attempts: str) -> dict[str, Any]:
@@ -120,7 +115,7 @@ class Reading:
         return await self._in_thread(self._columns, prefix, journal, metric, attempts)
 
     async def summary(self, prefix: str) -> dict[str, Any]:
-        """As `ml_dash.experiments` has it; of the journal that was opened last where there are several."""
+        """As `ml_dash.experiments` has it."""
         return await self._in_thread(self._summary, prefix)
 
     # -- in a thread ---------------------------------------------------------------------------------------------
@@ -134,14 +129,26 @@ class Reading:
         assert isinstance(self._library, DashRoot)
         return [self._library.folder_of(prefix)]
 
-    def _folder(self, prefix: str, journal: str | None) -> JournalFolder:
-        folders = self._folders(prefix)
+    def _folder(self, prefix: str, journal: str | None) -> tuple[str | None, JournalFolder]:
+        """A journal, and where it is read; None and where all of them are read as one."""
+        folders = {_journal_of(each): each for each in self._folders(prefix)}
         if journal is None and len(folders) > 1:
-            raise SeveralJournals(sorted(filter(None, map(_journal_of, folders))))
-        found = [each for each in folders if journal is None or _journal_of(each) == journal]
-        if not found:
+            return None, self._merged(prefix, list(folders.values()))
+        found = next(((name, folder) for name, folder in folders.items() if journal in (None, name)), None)
+        if found is None:
             raise UnknownJournal(journal or prefix)
-        return found[0]
+        return found
+
+    def _merged(self, prefix: str, folders: list[JournalFolder]) -> JournalFolder:
+        """The journals of several machines as one, in the order of every other reader (`reading/merging.py`)."""
+        assert self._mirror is not None
+        origins = []
+        for folder in folders:
+            journal, redactions = self._mirror.origin_of(folder)
+            origins.append(Origin(journal, folder, redactions))
+        home = JournalFolder(self._cache.joinpath(*prefix.split("/")), prefix=prefix)
+        with self._merging:
+            return Merging(home).merge(origins)
 
     def _known_of(self, folder: JournalFolder) -> Known:
         with self._knowing:
@@ -152,7 +159,7 @@ class Reading:
             return known
 
     def _state(self, prefix: str, journal: str | None, at: int | datetime | None) -> dict[str, Any]:
-        folder = self._folder(prefix, journal)
+        name, folder = self._folder(prefix, journal)
         newest = self._newest(folder)
         replay = newest if at is None else Replay(folder, at)
         state = replay.refresh()
@@ -160,22 +167,22 @@ class Reading:
             raise OutOfRange(newest.refresh().seq)
         return {
             "prefix": prefix,
-            "journal": _journal_of(folder),
+            "journal": name,
             "summary": summary_of(prefix, state, replay),
             **to_plain_state(state),
         }
 
     def _columns(self, prefix: str, journal: str | None, metric: str | None, attempts: str) -> dict[str, Any]:
-        folder = self._folder(prefix, journal)
+        name, folder = self._folder(prefix, journal)
         replay = self._newest(folder)
         state = replay.state
         if metric not in state.metrics:
-            raise UnknownMetric([name for name in state.metrics if name is not None])
+            raise UnknownMetric([each for each in state.metrics if each is not None])
         columns = metric_columns(replay, metric, attempts, state.seq)
         plain, tags = to_plain(columns.to_dict())
         return {
             "prefix": prefix,
-            "journal": _journal_of(folder),
+            "journal": name,
             "metric": metric,
             "seq": columns.seq.to_list(),
             "columns": plain,
@@ -183,16 +190,14 @@ class Reading:
         }
 
     def _summary(self, prefix: str) -> dict[str, Any]:
-        found = []
         try:
-            for folder in self._folders(prefix):
-                replay = self._newest(folder)
-                found.append(summary_of(prefix, replay.state, replay))
+            _, folder = self._folder(prefix, None)
+            replay = self._newest(folder)
+            return {**summary_of(prefix, replay.state, replay), "journals": len(self._folders(prefix))}
+        except UnknownJournal:
+            return {**_NOTHING, "prefix": prefix, "error": "nothing of its journal is stored"}
         except (MlDashError, OSError, Missing) as error:
             return {**_NOTHING, "prefix": prefix, "error": str(error)}
-        if not found:
-            return {**_NOTHING, "prefix": prefix, "error": "nothing of its journal is stored"}
-        return {**max(found, key=lambda each: each["started"] or each["created"] or ""), "journals": len(found)}
 
     def _newest(self, folder: JournalFolder) -> Replay:
         known = self._known_of(folder)

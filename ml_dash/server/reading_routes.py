@@ -29,9 +29,9 @@ from ..remote.protocol import (
 )
 from ..state import Status
 from .authentication import identify, is_loopback
-from .journal_routes import answer_json, known_heads, several_journals
+from .journal_routes import answer_json, known_heads
 from .problems import Problem
-from .reading import OutOfRange, SeveralJournals, UnknownJournal, UnknownMetric
+from .reading import OutOfRange, UnknownJournal, UnknownMetric
 from .requests import check_query, journal_in_query, number_in_query, readable_prefix
 from .service import service_of
 
@@ -120,8 +120,6 @@ async def columns(request: Request) -> Response:
 async def _reading_problems() -> AsyncIterator[None]:
     try:
         yield
-    except SeveralJournals as error:
-        raise several_journals(error.journals) from None
     except UnknownJournal:
         raise Problem(404, "unknown-journal", "The experiment has no such journal") from None
     except UnknownMetric as error:

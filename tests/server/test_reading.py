@@ -121,6 +121,30 @@ def test_experiments_come_in_pages_newest_first(server: ServerProcess, client: h
     assert client.get("/v1/experiments", params={"tag": "other"}).json()["experiments"] == []
 
 
+def test_journals_of_several_machines_are_read_as_one(
+    server: ServerProcess, client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for machine in ("one", "two"):
+        record(tmp_path / machine, "alice/ml/a", points=5)
+        ship(server.url, tmp_path / machine, "alice/ml/a")
+    for _ in range(2):
+        answer = client.get("/v1/state", params={"prefix": "alice/ml/a"}).json()
+        merged = ml_dash.load("alice/ml/a", dash_url=server.url).state
+        assert from_plain_state(answer) == merged
+        assert (answer["journal"], len(merged.sessions)) == (None, answer["summary"]["sessions"])
+        columns = client.get("/v1/columns", params={"prefix": "alice/ml/a", "metric": "train", "attempts": "all"})
+        assert len(columns.json()["seq"]) == 5 * len(merged.sessions)
+        (listed,) = client.get("/v1/experiments").json()["experiments"]
+        assert (listed["journals"], listed["sessions"]) == (2, len(merged.sessions))
+        heads = client.get("/v1/journals", params={"prefix": "alice/ml/a"}).json()["journals"]
+        alone = client.get("/v1/state", params={"prefix": "alice/ml/a", "journal": heads[0]["journal"]}).json()
+        assert alone["journal"] == heads[0]["journal"]
+        assert alone["summary"]["sessions"] < len(merged.sessions)
+        record(tmp_path / "one", "alice/ml/a", points=5)
+        ship(server.url, tmp_path / "one", "alice/ml/a")
+
+
 def test_a_folder_of_local_journals_is_shown_and_never_changed(new_server: NewServer, tmp_path: Path) -> None:
     root = tmp_path / "root"
     with Experiment(prefix="alice/ml/a", dash_root=root, console=False).run as experiment:
