@@ -179,8 +179,8 @@ def test_an_interrupt_ends_the_wait(tmp_path: Path) -> None:
     script = (
         "import sys, ml_dash\n"
         "events = ml_dash.events('alice/ml/a', dash_root=sys.argv[1], follow=True)\n"
-        "print(next(events).seq, flush=True)\n"
         "try:\n"
+        "    print(next(events).seq, flush=True)\n"
         "    next(events)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted', flush=True)\n"
