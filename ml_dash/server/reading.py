@@ -130,8 +130,13 @@ class Reading:
         return [self._library.folder_of(prefix)]
 
     def _folder(self, prefix: str, journal: str | None) -> tuple[str | None, JournalFolder]:
+        return self._choose(prefix, self._folders(prefix), journal)
+
+    def _choose(
+        self, prefix: str, found_there: list[JournalFolder], journal: str | None
+    ) -> tuple[str | None, JournalFolder]:
         """A journal, and where it is read; None and where all of them are read as one."""
-        folders = {_journal_of(each): each for each in self._folders(prefix)}
+        folders = {_journal_of(each): each for each in found_there}
         if journal is None and len(folders) > 1:
             return None, self._merged(prefix, list(folders.values()))
         found = next(((name, folder) for name, folder in folders.items() if journal in (None, name)), None)
@@ -191,9 +196,10 @@ class Reading:
 
     def _summary(self, prefix: str) -> dict[str, Any]:
         try:
-            _, folder = self._folder(prefix, None)
+            folders = self._folders(prefix)
+            _, folder = self._choose(prefix, folders, None)
             replay = self._newest(folder)
-            return {**summary_of(prefix, replay.state, replay), "journals": len(self._folders(prefix))}
+            return {**summary_of(prefix, replay.state, replay), "journals": len(folders)}
         except UnknownJournal:
             return {**_NOTHING, "prefix": prefix, "error": "nothing of its journal is stored"}
         except (MlDashError, OSError, Missing) as error:

@@ -103,6 +103,11 @@ class Store:
                     "that is empty or does not exist yet"
                 )
             is_new = not folder.exists()
+            if not folder.exists():
+                # Accounts are in it, and what people record: nobody else on this machine need read that.
+                OPERATING_SYSTEM.make_folder(str(folder.parent))
+                folder.mkdir(mode=0o700, exist_ok=True)
+                OPERATING_SYSTEM.sync_folder(str(folder.parent))
             OPERATING_SYSTEM.make_folder(str(folder / STAGING))
             if is_new:
                 # Who can log in to this machine could read past every token.

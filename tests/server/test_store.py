@@ -210,6 +210,11 @@ def test_a_directory_with_other_things_in_it_is_not_taken_for_a_store(tmp_path: 
         open_store("ftp://example.org/x")
 
 
+def test_a_store_is_made_for_nobody_but_who_serves_it(tmp_path: Path) -> None:
+    Store.open(tmp_path / "deep" / "store")
+    assert (tmp_path / "deep" / "store").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_store_of_a_newer_release_is_refused_by_name(tmp_path: Path) -> None:
     Store.open(tmp_path / "store")
     (tmp_path / "store" / MARKER).write_text('{"format":"ml-dash-store","version":2,"id":"x"}')
