@@ -3,6 +3,7 @@
 from .errors import (
     AuthenticationError,
     ConfigurationError,
+    ConflictError,
     DivergedError,
     ExperimentError,
     JournalCorruptError,
@@ -23,6 +24,7 @@ from .errors import (
 __all__ = [
     "AuthenticationError",
     "ConfigurationError",
+    "ConflictError",
     "DivergedError",
     "ExperimentError",
     "JournalCorruptError",
