@@ -198,6 +198,8 @@ def test_a_damaged_archive_stays_archived_unless_every_byte_can_be_had(tmp_path:
     second.write_bytes(second.read_bytes()[:40])
     report = ml_dash.verify(PREFIX, dash_root=tmp_path)
     assert [(each.kind.value, each.segment) for each in report.damage] == [("archive", 1), ("corrupt", 2)]
+    shown = run_command("show", PREFIX, "--dash-root", str(tmp_path))
+    assert "the archive of segment 00000001 has changed, and still gives every byte" in shown.stdout
     done = ml_dash.archive(PREFIX, undo=True, dash_root=tmp_path)
     assert (done.segments, [each.segment for each in done.left]) == ((1, 3), [2])
     assert second.exists()

@@ -37,6 +37,8 @@ def what_is_damaged(damage: Damage) -> str:
     lost = f"events {damage.first_seq:,} to {damage.last_seq:,}" if damage.last_seq >= damage.first_seq else ""
     if damage.kind is DamageKind.ABSENT:
         return f"{lost} cannot be had from what it was forked from: expected {damage.expected}, found {damage.found}"
+    if damage.kind is DamageKind.ARCHIVE:
+        return f"the archive of segment {damage.segment:08d} has changed, and still gives every byte: {damage.found}"
     of = f" of {damage.prefix}" if damage.prefix is not None else ""
     place = f"{damage.bytes:,} bytes of segment {damage.segment:08d}{of} from byte {damage.offset:,}"
     return f"{place}{', ' if lost else ''}{lost} do not replay: {damage.found}"
