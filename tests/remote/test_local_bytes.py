@@ -152,3 +152,14 @@ def test_a_redacted_line_travels_behind_what_declares_it(experiment: Path) -> No
     assert b"secret" not in b"".join(batch.data for batch in found)
     assert joined(found) == valid_bytes(folder)
     assert [(each.redacted, each.reason) for each in found[0].redactions] == [(2, "leaked")]
+
+
+def test_what_is_archived_travels_as_it_was_written(experiment: Path) -> None:
+    folder = record(experiment, 12, segment_bytes_max=1500)
+    whole = valid_bytes(folder)
+    local = LocalBytes(folder)
+    assert joined(list(batches(local))) == whole
+    ml_dash.archive(PREFIX, dash_root=experiment.parents[2])
+    assert not Path(folder.segment_path(1)).exists()
+    assert joined(list(batches(local))) == whole
+    assert joined(list(batches(LocalBytes(folder), 1_000_000))) == whole
