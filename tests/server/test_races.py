@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -18,6 +17,7 @@ from .histories import History
 from .shipping import Client, copy_at
 
 KILLS = 30
+CAMPAIGN_KILLS = 2000
 
 
 def test_two_servers_and_many_clients_store_each_line_once(new_server: NewServer, tmp_path: Path) -> None:
@@ -125,11 +125,11 @@ def test_a_server_keeps_nothing_in_memory_that_another_one_needs(new_server: New
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(7200)
 def test_two_thousand_kills(new_server: NewServer, tmp_path: Path) -> None:
-    rounds = int(os.environ.get("ML_DASH_ROUNDS", "2000"))
     server, history = new_server(tmp_path / "store"), History.of(1)
     chance = random.Random(1)
-    for number in range(rounds):
+    for number in range(CAMPAIGN_KILLS):
         history.commit(chance.randrange(1, 5))
         if number % 50 == 49:
             history.open_segment()
