@@ -18,6 +18,8 @@ import pytest
 
 import ml_dash
 
+from .server.serving import serve
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 USER_DOCUMENT = ROOT / "tests/documents/experiment-configuration.md"
@@ -167,13 +169,20 @@ def what_it_prints(code: str) -> list[str]:
 def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where README.md's examples have run one after the other, as its reader would run them."""
     folder = tmp_path_factory.mktemp("readme")
-    for heading, code in blocks(README, "python"):
-        ended = run_example(code, folder)
-        assert ended.returncode == 0, f"the example below '{heading}' fails:\n{code}\n{ended.stderr}"
-        assert code.count("print(") == len(what_it_prints(code)), f"no comment says what is printed:\n{code}"
-        if what_it_prints(code):
-            assert ended.stdout.splitlines() == what_it_prints(code)
+    with serve(folder / "store") as server:
+        for heading, code in blocks(README, "python"):
+            run_readme_example(heading, code.replace("https://dash.example.org", server.url), folder)
+        shipped = ml_dash.load("alice/mnist/shipped", dash_url=server.url)
+        assert [entry.message for entry in shipped.logs] == ["shipped while it is recorded"]
     return folder
+
+
+def run_readme_example(heading: str, code: str, folder: Path) -> None:
+    ended = run_example(code, folder)
+    assert ended.returncode == 0, f"the example below '{heading}' fails:\n{code}\n{ended.stderr}"
+    assert code.count("print(") == len(what_it_prints(code)), f"no comment says what is printed:\n{code}"
+    if what_it_prints(code):
+        assert ended.stdout.splitlines() == what_it_prints(code)
 
 
 def test_readme_examples_run_in_order_and_print_what_their_comments_say(readme_folder: Path) -> None:
