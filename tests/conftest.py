@@ -24,8 +24,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 @pytest.fixture(scope="session", autouse=True)
 def folders_of_the_person_are_out_of_reach(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Configuration, credentials and journals without a root go to a folder of this test run."""
+    """Configuration, credentials, journals without a root, stores and caches go to folders of this test run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path_factory.mktemp("configuration")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
