@@ -114,6 +114,16 @@ def test_another_continuation_is_diverged_and_changes_nothing(client: httpx.Clie
     assert copy_at(server.url, ours) == ours.segments
 
 
+def test_a_batch_that_goes_on_from_another_line_is_diverged(client: httpx.Client, server: ServerProcess) -> None:
+    history = History.of(2)
+    send(client, history)
+    stored, end = dict(history.segments), history.ends[-1].offset
+    history.commit()
+    answer = send(client, history, start=end, headers={"If-Match": f'"{"0" * 64}"'})
+    assert (answer.status_code, problem(answer)) == (409, "diverged")
+    assert copy_at(server.url, history) == stored
+
+
 def test_a_segment_may_repeat_what_its_predecessor_could_not_sync(client: httpx.Client, server: ServerProcess) -> None:
     history = History.of(3)
     send(client, history)
