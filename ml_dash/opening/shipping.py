@@ -113,8 +113,11 @@ class Shipping:
         from ..journal.alarm import Alarm
         from ..remote import cursor
         from ..remote.server import Server
+        from ..remote.shipment import best_encoding
         from ..remote.shipper import Shipper
 
+        # Imports what the thread will need: a child that is forked amid an import waits for its lock for ever.
+        best_encoding(self.url)
         if self.url not in cursor.marks(self._folder):
             # So that it is found and shipped, whatever becomes of this process.
             with suppress(OSError):

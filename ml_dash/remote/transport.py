@@ -202,8 +202,9 @@ class Transport:
             trust_env=not is_here,
             follow_redirects=False,
         )
-        # Whoever forgets to close it leaves no open connection behind.
-        finalize(self, _close_in, os.getpid(), client)
+        # Whoever forgets to close it leaves no open connection behind; but runs that are still open when the process
+        # ends are shipped first.
+        finalize(self, _close_in, os.getpid(), client).atexit = False
         return client
 
     def _target(self, path: str, query: Query) -> str:
@@ -302,10 +303,16 @@ def _origin(url: str) -> str:
 
 
 def _context(url: str) -> Any:
-    """What certificates are checked against.  Loading them takes longer than all else, and plain HTTP needs none."""
+    """What certificates are checked against.  Loading them takes longer than all else, and plain HTTP needs none.
+
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` count on the way to this machine too, where the environment's proxies do not.
+    """
     import ssl
 
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if urlsplit(url).scheme == "http" else True
+    import httpx
+
+    is_plain = urlsplit(url).scheme == "http"
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else httpx.create_ssl_context(trust_env=True)
 
 
 # --- requests and answers -----------------------------------------------------------------------------------

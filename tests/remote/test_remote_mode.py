@@ -408,6 +408,25 @@ def test_a_forked_child_s_events_arrive_too(shared_server: ServerProcess, tmp_pa
     assert sorted(line.message for line in ml_dash.load(prefix, dash_url=url).logs) == ["child", "parent"]
 
 
+@pytest.mark.parametrize(
+    ("ending", "code", "status"), [("", 0, "COMPLETED"), ("raise ValueError('boom')", 1, "FAILED")]
+)
+def test_a_run_that_is_open_when_the_process_ends_is_shipped(
+    shared_server: ServerProcess, tmp_path: Path, ending: str, code: int, status: str
+) -> None:
+    prefix, url = f"alice/ml/forgotten-{code}", shared_server.url
+    source = (
+        "import sys; from ml_dash import Experiment\n"
+        "e = Experiment(sys.argv[1], dash_url=sys.argv[2]); e.run.start()\n"
+        "for step in range(1000): e.metrics('train').log(step=step)\n" + ending
+    )
+    command = [sys.executable, "-c", source, prefix, url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (ended.returncode, "WARNING" in ended.stderr) == (code, False), ended.stderr
+    assert is_equal(url, prefix, tmp_path / ".dash")
+    assert ml_dash.load(prefix, dash_url=url).status == status
+
+
 def test_true_means_the_server_of_run(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_DASH_API_URL", shared_server.url)
     with Experiment("alice/ml/true", dash_url=True, dash_root=None).run as experiment:
