@@ -24,6 +24,7 @@ from ..errors import ConfigurationError, NotFoundError, StorageError
 from ..journal.copying import Content
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
+from ..opening.lifecycle import last_things
 from ..opening.place import find_place
 from ..state import Status
 
@@ -51,6 +52,10 @@ class ServerSource:
         self._server = Server.at(url)
         self._mirror = Mirror(root, Journals(self._server))
         self._refreshed_s: dict[str, float] = {}
+
+    def close(self) -> None:
+        """Ends the connections; whoever asks again opens new ones."""
+        self._server.close()
 
     def bring(self, prefix: str) -> JournalFolder:
         """The journal of an experiment as the server has it now.
@@ -117,6 +122,7 @@ def server_root(dash_url: object) -> Path:
     with _opening:
         if root not in _sources:
             _sources[root] = ServerSource(url, root)
+            last_things.append(_sources[root].close)
     return root
 
 
