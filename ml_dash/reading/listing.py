@@ -22,7 +22,7 @@ from ..journal.damage import Damage
 from ..journal.folder import FILES, JOURNAL, JournalFolder
 from ..journal.writer import commit_open
 from ..opening.place import DEFAULT_ROOT, find_place
-from ..prefix import Prefix, parse_prefix
+from ..prefix import BYTES_MAX, Prefix, parse_prefix
 from ..state import Status
 from .replay import Replay
 from .settled import settled
@@ -158,6 +158,8 @@ class Pattern:
             raise ConfigurationError(
                 f"pattern {text!r:.200} is a {type(text).__name__}: expected a str, for example 'alice/**'"
             )
+        if len(text) > BYTES_MAX:
+            raise ConfigurationError(f"pattern {text!r:.200}… has {len(text)} characters: expected {BYTES_MAX} at most")
         parts = tuple(part for part in text.split("/") if part)
         if not parts or any(part in (".", "..") for part in parts):
             raise ConfigurationError(
@@ -176,11 +178,17 @@ class Pattern:
 
 
 def _matches(pattern: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_matches(pattern[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(pattern[1:], parts[1:])
+    """Each part of the pattern once, for all the places that the ones before it may have led to: trying these one after
+    the other would take years for `**/a/**/a/…`, which anybody may ask a server for."""
+    places = {0}
+    for each in pattern:
+        if each == "**":
+            places = set(range(min(places), len(parts) + 1))
+        else:
+            places = {at + 1 for at in places if at < len(parts) and fnmatchcase(parts[at], each)}
+        if not places:
+            return False
+    return len(parts) in places
 
 
 def _walk(folder: Path, below: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str | None]]:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -215,10 +215,13 @@ async def _form(request: Request) -> dict[str, str]:
 
 async def _body(request: Request) -> bytes:
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > FORM_BYTES_MAX:
-            raise Problem(413, "body-too-large", f"A form has {FORM_BYTES_MAX} bytes at most")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > FORM_BYTES_MAX:
+                raise Problem(413, "body-too-large", f"A form has {FORM_BYTES_MAX} bytes at most")
+    except ClientDisconnect:
+        raise Problem(400, "invalid-request", "The connection ended amid the form") from None
     return body
 
 

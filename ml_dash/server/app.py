@@ -86,6 +86,8 @@ def create_app(store: Store | DashRoot, settings: Settings | None = None) -> Sta
             Exception: answer_failure,
         },
     )
+    # An address with a slash too many is none; a redirect would repeat whatever the request calls this server.
+    app.router.redirect_slashes = False
     app.state.access = access
     return app
 
@@ -132,7 +134,7 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 async def _answer_store_error(request: Request, error: Exception) -> Response:
-    _LOG.warning("the store refuses %s: %s", request.url.path, error)
+    _LOG.warning("the store refuses %r: %s", request.url.path, error)
     detail = "The store behind the server does not do as it is told; the server's log says why"
     return Problem(503, "unavailable", detail, {"Retry-After": str(RETRY_AFTER_S)}).response()
 

@@ -44,7 +44,7 @@ async def put_blob(request: Request) -> Response:
     check_query(request, [])
     blobs, owner, checksum = await _writable(request)
     service = service_of(request)
-    async with service.bodies.whole(request, BYTES, PART_BYTES) as data:
+    async with service.bodies.whole(request, owner, BYTES, PART_BYTES) as data:
         try:
             await blobs.put(owner, checksum, data)
         except WrongHash as error:
@@ -69,7 +69,7 @@ async def put_part(request: Request) -> Response:
     offset = checked_number(str(request.path_params["offset"]), "offset", 0, service.settings.blob_bytes_max)
     if offset % PART_BYTES:
         raise Problem(400, "invalid-request", f"A part begins at a multiple of {PART_BYTES}")
-    async with service.bodies.whole(request, BYTES, PART_BYTES) as data:
+    async with service.bodies.whole(request, owner, BYTES, PART_BYTES) as data:
         if not data:
             raise Problem(422, "incomplete-blob", "A part has at least one byte")
         await blobs.put_part(owner, checksum, offset, data)

@@ -4,6 +4,8 @@
 2. Expanded, it is bounded as well: a bomb costs no more memory than an honest body.
 3. Each piece has to come in time, and the whole has, by its size: a client that sends a byte a minute holds nothing.
 4. So many bodies are worked on at a time, of the large ones one: memory is bounded however many clients there are.
+5. Half of them may be one owner's, and one that is small holds no place before it has come whole: whoever sends many
+   bodies slowly keeps others waiting no longer.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -27,6 +30,8 @@ STEP_BYTES = MIB
 BYTES_PER_S_MIN = 64 * 1024
 PIECE_TIMEOUT_S = 20.0
 """Between two pieces of a body."""
+SMALL_BYTES = 64 * 1024
+"""Less than that is held for a connection anyway."""
 
 
 class Bodies:
@@ -35,11 +40,14 @@ class Bodies:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.bodies_at_once)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._large = asyncio.Lock()
 
     @asynccontextmanager
-    async def whole(self, request: Request, media_type: str, bytes_max: int | None = None) -> AsyncIterator[bytes]:
-        """The body, expanded; it counts as held in memory inside the `with` block.
+    async def whole(
+        self, request: Request, owner: str, media_type: str, bytes_max: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The body, expanded; it counts as held in memory inside the `with` block.  `owner` is who it is stored for.
 
         Raises Problem 400, 408, 413 or 415.
         """
@@ -47,27 +55,29 @@ class Bodies:
         encoding = _encoding(request)
         limit = self._settings.body_bytes_max if bytes_max is None else bytes_max
         _check_length(request, limit)
-        async with self._slots:
-            reading = Reading(self._large, min(self._settings.large_body_bytes, limit), limit)
-            try:
-                data = await self._read(request, reading)
-                if encoding != "identity":
-                    data = await self._expand(data, encoding, reading)
-                yield data
-            finally:
-                reading.release()
+        places = (self._share(owner), self._slots)
+        reading = Reading(places, self._large, min(self._settings.large_body_bytes, limit), limit)
+        try:
+            data = await self._read(request, reading)
+            await reading.takes_place()
+            if encoding != "identity":
+                data = await self._expand(data, encoding, reading)
+            yield data
+        finally:
+            reading.release()
 
     async def pieces(self, request: Request, bytes_max: int) -> AsyncIterator[bytes]:
         """The body as it comes.  Raises Problem 400, 408 or 413."""
         _check_length(request, bytes_max)
-        began_s, size = monotonic_s(), 0
+        # What is counted is how long the client lets us wait, not how long it has to wait for a place.
+        waited_s, size = 0.0, 0
         stream = request.stream().__aiter__()
         while True:
-            allowed_s = began_s + self._settings.body_timeout_s * (1 + size / MIB) - monotonic_s()
+            allowed_s = self._settings.body_timeout_s + size / BYTES_PER_S_MIN - waited_s
+            since_s = monotonic_s()
             try:
-                piece = await asyncio.wait_for(
-                    stream.__anext__(), max(0.0, min(allowed_s, self._settings.body_timeout_s))
-                )
+                piece = await asyncio.wait_for(stream.__anext__(), max(0.0, min(allowed_s, PIECE_TIMEOUT_S)))
+                waited_s += monotonic_s() - since_s
             except StopAsyncIteration:
                 return
             except asyncio.TimeoutError:
@@ -83,6 +93,10 @@ class Bodies:
                 yield piece
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _share(self, owner: str) -> asyncio.Semaphore:
+        """Rule 5; forgotten when nobody holds it."""
+        return self._shares.setdefault(owner, asyncio.Semaphore(max(1, self._settings.bodies_at_once // 2)))
 
     async def _read(self, request: Request, reading: Reading) -> bytes:
         parts, size = [], 0
@@ -114,14 +128,26 @@ class Bodies:
 class Reading:
     """One body on its way into memory."""
 
-    def __init__(self, large: asyncio.Lock, large_bytes: int, limit: int) -> None:
+    def __init__(
+        self, places: tuple[asyncio.Semaphore, ...], large: asyncio.Lock, large_bytes: int, limit: int
+    ) -> None:
+        self._places = places
+        self._taken: list[asyncio.Semaphore] = []
         self._large = large
         self._large_bytes = large_bytes
         self._is_holding = False
         self.limit = limit
 
+    async def takes_place(self) -> None:
+        """Rules 4 and 5.  The owner's first: who waits for that keeps no place from others."""
+        for place in self._places[len(self._taken) :]:
+            await place.acquire()
+            self._taken.append(place)
+
     async def grows_to(self, size: int) -> None:
-        """Rule 4."""
+        """Rules 4 and 5."""
+        if size > SMALL_BYTES:
+            await self.takes_place()
         if size > self._large_bytes and not self._is_holding:
             await self._large.acquire()
             self._is_holding = True
@@ -130,6 +156,8 @@ class Reading:
         if self._is_holding:
             self._large.release()
             self._is_holding = False
+        while self._taken:
+            self._taken.pop().release()
 
 
 class _NotEncoded(Exception):
@@ -177,11 +205,11 @@ class _Zstd:
             raise _NotEncoded(str(error)) from None
 
 
-async def json_body(bodies: Bodies, request: Request) -> Any:
+async def json_body(bodies: Bodies, request: Request, owner: str) -> Any:
     """Raises Problem."""
     import orjson
 
-    async with bodies.whole(request, JSON, JSON_BODY_BYTES_MAX) as data:
+    async with bodies.whole(request, owner, JSON, JSON_BODY_BYTES_MAX) as data:
         try:
             return orjson.loads(data)
         except ValueError as error:

@@ -5,7 +5,9 @@
    to point here (DNS rebinding) would read everything otherwise.
 3. What changes something and comes from another site's page is refused (403), by what browsers say of it and no script
    can forge (`Sec-Fetch-Site`, else `Origin`).
-4. Every answer tells browsers to guess nothing, to frame nothing, to send its address nowhere and to keep nothing,
+4. A request that says twice how long its body is (`Transfer-Encoding` and `Content-Length`) is refused (400): a proxy
+   in front may believe the other one, and take what is left for the next person's request (RFC 9112, 6.1).
+5. Every answer tells browsers to guess nothing, to frame nothing, to send its address nowhere and to keep nothing,
    unless it says something of its own.
 """
 
@@ -34,6 +36,7 @@ ANSWER_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{0,5})?", re.IGNORECASE)
 _TOKEN = re.compile(r"mld_[A-Za-z0-9_-]{16}")
 
 
@@ -72,8 +75,11 @@ class Guard:
         if names & SECRET_NAMES or _TOKEN.search(unquote(query)) or _TOKEN.search(scope["path"]):
             detail = "A token or password was sent in the address. Send it in the header Authorization, and change it"
             raise Problem(400, "token-in-address", detail)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            detail = "The length of the body was said twice, by Transfer-Encoding and by Content-Length"
+            raise Problem(400, "invalid-request", detail, {"Connection": "close"})
         host = headers.get("host", "")
-        if not is_loopback(urlsplit(f"//{host}").hostname or "") and await self._access.is_open():
+        if not _is_own_name(host) and await self._access.is_open():
             raise Problem(
                 403, "wrong-host", "This server is open to its own machine alone: call it localhost or 127.0.0.1"
             )
@@ -87,4 +93,17 @@ class Guard:
             return site in ("same-origin", "none")
         origin = headers.get("origin")
         public = urlsplit(self._access.public_url or "").netloc
-        return origin is None or urlsplit(origin).netloc in {host, public} - {""}
+        return origin is None or _netloc(origin) in {host, public} - {""}
+
+
+def _is_own_name(host: str) -> bool:
+    """Whether a header `Host` names this machine itself, and nothing else that one program reads so and another not."""
+    found = _HOST.fullmatch(host)
+    return found is not None and is_loopback(found[1])
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

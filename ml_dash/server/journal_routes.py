@@ -38,6 +38,7 @@ from .requests import (
     journal_in_query,
     journal_of,
     number_in_query,
+    owner_of,
     readable_prefix,
     writable_prefix,
 )
@@ -73,7 +74,7 @@ async def append(request: Request) -> Response:
     segment = number_in_query(request, "segment", 1, SEGMENT_MAX)
     offset = number_in_query(request, "offset", 0, OFFSET_MAX)
     before = hash_before(request)
-    async with service.bodies.whole(request, NDJSON) as data:
+    async with service.bodies.whole(request, owner_of(prefix), NDJSON) as data:
         try:
             stored = await stored_in.append(prefix, journal, Batch(segment, offset, data, before))
         except Stale as error:
@@ -183,7 +184,7 @@ async def redactions(request: Request) -> Response:
     service = service_of(request)
     stored_in, _ = service.writable()
     journal = journal_of(request)
-    body = await json_body(service.bodies, request)
+    body = await json_body(service.bodies, request, owner_of(prefix))
     declared = body.get("redactions") if isinstance(body, dict) else None
     if not isinstance(declared, list) or len(declared) > REDACTIONS_MAX:
         detail = f'Expected {{"redactions": […]}} with at most {REDACTIONS_MAX} payloads of `event.redacted`'
@@ -210,8 +211,7 @@ async def known_heads(service: Service, prefix: str) -> list[Head]:
     """Raises Problem 404, which gives the nearest names below the same owner."""
     heads = await service.library.heads(prefix)
     if not heads:
-        owner = prefix.split("/", 1)[0]
-        known = await service.library.prefixes(owner)
+        known = await service.library.prefixes(owner_of(prefix))
         nearest = get_close_matches(prefix, known, NEAREST_MAX)
         raise Problem(404, "unknown-experiment", f"There is no experiment {prefix!r:.400}", nearest=nearest)
     return heads

@@ -63,5 +63,6 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 
 async def answer_failure(request: Request, error: Exception) -> Response:
     """The handler of everything else, which is a defect of the server: it is logged, and nobody is told its text."""
-    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    # Quoted: a path may have a line feed in it, and the line behind it would look like the server's own.
+    _LOG.error("%s %r failed", request.method, request.url.path, exc_info=error)
     return Problem(500, "internal", "The server failed; its log says why").response()

@@ -60,8 +60,12 @@ def prefix_of(request: Request) -> str:
         raise Problem(400, "invalid-prefix", str(error)) from None
 
 
+def owner_of(prefix: str) -> str:
+    return prefix.split("/", 1)[0]
+
+
 def not_allowed(what: str, prefix: str, identity: Identity | None = None) -> Problem:
-    owner = prefix.split("/", 1)[0]
+    owner = owner_of(prefix)
     if identity is not None and not identity.can_write and identity.may_read(prefix):
         return Problem(403, "not-allowed", "The token may read only")
     return Problem(403, "not-allowed", f"The token may not {what} below {owner!r:.100}: it belongs to another owner")
