@@ -11,11 +11,13 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError, LockError, StorageError
+from .journal.alarm import warn
 from .opening import environment_variables
 from .opening.arguments import NORMAL, check_keywords, durability_of, take_deprecated
 from .opening.decorator import ml_dash_experiment
 from .opening.description import Described
-from .opening.lifecycle import ExperimentRun, unwritten, warn
+from .opening.interpreter_end import unwritten
+from .opening.lifecycle import ExperimentRun
 from .opening.place import DEFAULT_ROOT, OperationMode, find_place
 from .opening.recorder import Recorder, not_started
 from .prefix import Prefix

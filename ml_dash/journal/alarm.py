@@ -1,9 +1,16 @@
-"""One loud warning for what goes wrong behind recording calls: training goes on, and somebody knows (promise P8)."""
+"""Warnings, for what goes wrong behind recording calls: training goes on, and somebody knows (promise P8)."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
+
+
+def warn(text: str) -> None:
+    """One line on standard error, for what must be seen and must not raise."""
+    # A closed or broken standard error must not become an exception out of a log call.
+    with suppress(OSError, ValueError):
+        print(f"[ml-dash] WARNING: {text}", file=sys.stderr, flush=True)
 
 
 class Alarm:
@@ -17,9 +24,7 @@ class Alarm:
         if subject in self._sounded:
             return
         self._sounded.add(subject)
-        # A closed or broken standard error must not become an exception out of a log call.
-        with suppress(OSError, ValueError):
-            print(f"[ml-dash] WARNING: {text}", file=sys.stderr, flush=True)
+        warn(text)
 
     def hush(self, subject: str) -> None:
         """Somebody has said it already."""

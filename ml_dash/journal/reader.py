@@ -165,11 +165,11 @@ class JournalReader:
                 size *= 4
         return data
 
-    def _read_ahead(self, segment: int) -> tuple[list[int], JournalReader]:
-        """For `RedactedLines`: the segments from this one on, and a reader of what stands in them."""
+    def _read_ahead(self, segment: int) -> tuple[list[int], Iterator[CommitLine]]:
+        """For `RedactedLines`: the segments from this one on, and what stands in them."""
         header = self.header(segment)
         reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
-        return [number for number in self.segments if number >= segment], reader
+        return [number for number in self.segments if number >= segment], reader.commits()
 
     # -- one segment ---------------------------------------------------------------------------------------------
 

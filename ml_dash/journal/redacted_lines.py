@@ -6,7 +6,7 @@ follows, once for each segment; an ordinary journal is never read twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from .segment_file import open_segment
 
 if TYPE_CHECKING:
     from ..state.nouns import Redaction
-    from .reader import JournalReader
 
 CHUNK_BYTES = 4 * 1024 * 1024
 _REDACTED_IN_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
@@ -32,14 +31,14 @@ class RedactedLines:
     """The redactions of one journal, as far as a reader has to do with them.
 
     What is `known` beforehand is applied even where the bytes have not been replaced yet.  `read_ahead` gives the
-    segments from one on and a reader of them, which does not look ahead itself; None for such a reader.
+    segments from one on and their commits, read without looking ahead; None for whoever reads so.
     """
 
     def __init__(
         self,
         folder: JournalFolder,
         known: Iterable[Redaction],
-        read_ahead: Callable[[int], tuple[list[int], JournalReader]] | None,
+        read_ahead: Callable[[int], tuple[list[int], Iterator[CommitLine]]] | None,
     ) -> None:
         self._folder = folder
         self._known = {(each.segment, each.offset): each for each in known}
@@ -81,14 +80,14 @@ class RedactedLines:
     def _look_ahead(self, segment: int) -> dict[Place, Redaction]:
         """What is declared from the beginning of a segment on, the last declaration of each commit."""
         assert self._read_ahead is not None
-        numbers, reader = self._read_ahead(segment)
+        numbers, commits = self._read_ahead(segment)
         found: dict[Place, Redaction] = {}
         if not any(map(self._may_declare, numbers)):
             return found
         # Most readers never come here, and need not wait for the fold to be loaded.
         from ..state.redactions import redactions_in
 
-        for line in reader.commits():
+        for line in commits:
             if _REDACTED_IN_BYTES not in line.events:
                 continue
             try:

@@ -1,6 +1,6 @@
 """What it takes to open an experiment and to end it: `experiment.py` and `run.py` are the front of these rooms.
 
-lifecycle decorator session failure        sessions: how they begin, how they end, what is recorded of it
+lifecycle decorator session failure interpreter_end     sessions: how they begin, how they end, what is recorded of it
 rewinding forking                          a training that goes on from an earlier step, or from another one
 recorder disabled                          the one thing that params, logs, metrics, tracks and files hold
 arguments place description                what was given, checked

@@ -16,8 +16,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -25,22 +23,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..errors import ExperimentError, MlDashError, PrefixError
 from ..facts.events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
+from ..journal.alarm import warn
 from ..prefix import Prefix, parse_prefix
 from ..run import RUN, expand, owner_and_project
 from .failure import describe_failure
+from .interpreter_end import open_runs, uncaught_exception
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
-    from ..journal.writer import Writer
     from ..state.status import Status
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ENDS = {RUN_COMPLETED: "COMPLETED", RUN_FAILED: "FAILED", RUN_CANCELLED: "CANCELLED"}
-_open_runs: set[ExperimentRun] = set()
-unwritten: list[Writer] = []
-"""Writers whose end the disk has refused.  What waits in their memory is tried again until the process ends."""
-last_things: list[Callable[[], None]] = []
-"""Called when the process ends, after every open run has been closed; none of them raises."""
 
 
 class ExperimentRun(RUN):
@@ -70,14 +64,14 @@ class ExperimentRun(RUN):
         with self._changing:
             if not self._experiment._recorder.is_open:
                 self._prefix = self.parsed_prefix()
-                self._exception_before = _uncaught_exception()
+                self._exception_before = uncaught_exception()
                 # Before it is open: whatever interrupts this, what is open is closed at the exit.
-                _open_runs.add(self)
+                open_runs.add(self)
                 try:
                     self._experiment._open(self._prefix)
                 finally:
                     if not self._experiment._recorder.is_open:
-                        _open_runs.discard(self)
+                        open_runs.discard(self)
                 self._ended = None
         return self._experiment
 
@@ -107,8 +101,20 @@ class ExperimentRun(RUN):
                     "`experiment.run.start()` begins another one"
                 )
             self._ended = status
-            _open_runs.discard(self)
+            open_runs.discard(self)
             self._experiment._close(event_type, _reason_and_error(event_type, error))
+
+    def _end_with_interpreter(self, error: BaseException | None) -> None:
+        """Rule 4."""
+        has_failed = error is not None and error is not self._exception_before
+        try:
+            self._end(RUN_FAILED if has_failed else RUN_COMPLETED, error)
+        except MlDashError as problem:
+            warn(f"the end of {self.prefix} could not be recorded: {problem}")
+
+    def _after_fork_in_child(self) -> None:
+        """Rule 5.  A lock that a thread of the parent held at the fork would never be released here."""
+        self._changing = threading.RLock()
 
     @property
     def status(self) -> Status | None:
@@ -220,53 +226,8 @@ def is_normal_end(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit)
 
 
-def warn(message: str) -> None:
-    """One line on standard error, for what must be seen and must not raise."""
-    print(f"[ml-dash] WARNING: {message}", file=sys.stderr)
-
-
 def _reason_and_error(event_type: str, error: BaseException | str | None) -> dict[str, Any]:
     if event_type != RUN_FAILED:
         return {}
     reason = "exception" if isinstance(error, BaseException) else "stated"
     return {"reason": reason, "error": describe_failure(error)}
-
-
-# --- the end of the interpreter -----------------------------------------------------------------------------
-
-
-def _uncaught_exception() -> BaseException | None:
-    """The last that Python has shown, which is what ended the interpreter; at a prompt it has ended nothing."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    return error if isinstance(error, BaseException) and not hasattr(sys, "ps1") else None
-
-
-def _close_open_runs() -> None:
-    """Rule 4."""
-    error = _uncaught_exception()
-    for run in list(_open_runs):
-        has_failed = error is not None and error is not run._exception_before
-        try:
-            run._end(RUN_FAILED if has_failed else RUN_COMPLETED, error)
-        except MlDashError as problem:
-            warn(f"the end of {run.prefix} could not be recorded: {problem}")
-    for writer in unwritten:
-        try:
-            writer.close()
-        except MlDashError as problem:
-            warn(f"some of what was recorded last could not be written: {problem}")
-    for thing in last_things:
-        thing()
-
-
-def _in_forked_child() -> None:
-    """Rule 5.  A lock that a thread of the parent held at the fork would never be released here."""
-    unwritten.clear()
-    last_things.clear()
-    for run in _open_runs:
-        run._changing = threading.RLock()
-
-
-atexit.register(_close_open_runs)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_forked_child)

@@ -20,9 +20,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationError, ConfigurationError, MlDashError, NetworkError
+from ..journal.alarm import warn
 from ..prefix import Prefix
 from . import environment_variables
-from .lifecycle import last_things, warn
+from .interpreter_end import last_things
 
 if TYPE_CHECKING:
     from ..journal.folder import JournalFolder

@@ -24,7 +24,7 @@ from ..errors import ConfigurationError, NotFoundError, StorageError
 from ..journal.copying import Content
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
-from ..opening.lifecycle import last_things
+from ..opening.interpreter_end import last_things
 from ..opening.place import find_place
 from ..state import Status
 

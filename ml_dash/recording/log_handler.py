@@ -7,11 +7,11 @@ filelock logs, which would be recorded, for ever.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ExperimentError
+from ..journal.alarm import warn
 
 if TYPE_CHECKING:
     from ..logs import Logs
@@ -48,13 +48,9 @@ class LogHandler(logging.Handler):
 
     def _warn_once(self) -> None:
         """A handler is often attached before the run and left there after it."""
-        if self._has_warned or sys.stderr is None:
-            return
-        self._has_warned = True
-        print(
-            "[ml-dash] WARNING: log records that come while the experiment is not open are not recorded",
-            file=sys.stderr,
-        )
+        if not self._has_warned:
+            self._has_warned = True
+            warn("log records that come while the experiment is not open are not recorded")
 
 
 def _is_own(record: logging.LogRecord) -> bool:

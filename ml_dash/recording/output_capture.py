@@ -28,7 +28,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 
 from ..facts.events import OUTPUT_WRITTEN
-from ..opening.lifecycle import warn
+from ..journal.alarm import warn
 from ..opening.recorder import Recorder
 from .output_streams import PIPE_BYTES, Listener, Pipe, flush_all, open_pipes, watch_others, write_every_line
 

@@ -30,7 +30,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, ExperimentError, MissingExtraError
 from ..facts.events import METRIC_LOGGED
-from ..opening.lifecycle import warn
+from ..journal.alarm import warn
 from ..opening.recorder import Recorder
 from .extras import optional
 
