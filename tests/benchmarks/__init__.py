@@ -1,9 +1,11 @@
 """Figures, each beside a raw baseline of the same run: `python -m tests.benchmarks [--part NAME] [--quick] [--write]`.
 
 __main__    takes turns between us and the baselines, prints the table, writes it into spec/performance.md
-rows        what is measured, its target, and what it is a ratio of; past_rows those of reading back
+rows        what is measured, its target, and what it is a ratio of; past_rows those of reading back, shipping_rows
+            those of remote mode
 measures    one measurement, in a process of its own: `python -m tests.benchmarks.measures NAME FOLDER`
 past        those of reading back
+shipping    those of remote mode, with the servers of `loopback`; `many_clients` is a measurement by itself
 journals    what they read
 baselines   the same work without ml_dash
 clockwork   percentiles, pacing, memory

@@ -1,8 +1,8 @@
 """Many trainings at once, and one server: `python -m tests.benchmarks.many_clients [--clients 100] [--seconds 60]`.
 
 Each client records 100 points/s and ships them while it records.  Measured is, for every point, the time from its
-recording call to the moment at which the client has the server's answer that it is stored; and of the server, memory and
-processor time.  In the end every journal is compared with its copy, byte for byte, and its points are counted.
+recording call to the moment at which the client has the server's answer that it is stored; and of the server, memory
+and processor time.  In the end every journal is compared with its copy, byte for byte, and its points are counted.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def run(clients: int, seconds: int, folder: Path, clients_per_process: int = CLI
         processes = []
         for first in range(0, clients, clients_per_process):
             numbers = range(first, min(first + clients_per_process, clients))
-            command = [sys.executable, "-m", "tests.benchmarks.many_clients", "--client", served.url, str(folder / "clients")]
-            command += [str(numbers.start), str(numbers.stop), str(seconds)]
+            command = [sys.executable, "-m", "tests.benchmarks.many_clients", "--client", served.url]
+            command += [str(folder / "clients"), str(numbers.start), str(numbers.stop), str(seconds)]
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             ending.callback(process.wait)
             ending.callback(process.kill)
@@ -180,6 +180,7 @@ def _waits_s(at_ns: int, data: bytes) -> list[float]:
     """Of every point in a batch, how long after its recording call it was acknowledged."""
     from ml_dash.facts.codec import decode_events, events_of
     from ml_dash.facts.events import METRIC_LOGGED
+
     waits = []
     for line in data.splitlines():
         commit = json.loads(line)

@@ -164,10 +164,11 @@ OWN = (call, paced, sustained, many, memory, history, opening, hashing, importin
 
 def main(arguments: list[str]) -> None:
     from .past import PAST
+    from .shipping import SHIPPING
 
     name, recorder, folder, size = arguments
     os.makedirs(folder, exist_ok=True)
-    measures = {each.__name__: each for each in (*OWN, *PAST)}
+    measures = {each.__name__: each for each in (*OWN, *PAST, *SHIPPING)}
     figures: dict[str, Any] = measures[name](recorder, Path(folder), int(size))
     print(json.dumps(figures))
 

@@ -12,7 +12,10 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One process to be run in every round, or `rounds` times at most.  `journal` is what it reads, made beforehand."""
+    """One process to be run in every round, or `rounds` times at most.
+
+    `part` may be several, with spaces between.  `journal` is what it reads, made beforehand.
+    """
 
     part: str
     measure: str
@@ -27,7 +30,7 @@ class Measurement:
         return f"{self.measure} {self.recorder}"
 
 
-PARTS = ("recording", "reading", "list")
+PARTS = ("recording", "reading", "list", "shipping")
 JOURNALS = {
     "history": Measurement("recording reading", "memory", "ours", 10_000_000, 200_000),
     "small": Measurement("reading", "small", "made", 10_000_000, 200_000),
@@ -37,12 +40,12 @@ JOURNALS = {
 """What is made once, by the parts that need it."""
 MEASUREMENTS = (
     Measurement("recording", "call", "ours", 200_000, 20_000),
-    Measurement("recording", "call", "plain", 200_000, 20_000),
+    Measurement("recording shipping", "call", "plain", 200_000, 20_000),
     Measurement("recording", "call", "sqlite", 50_000, 5_000),
     Measurement("recording", "call", "locked", 10_000, 1_000),
     Measurement("recording", "paced", "ours", 10, 2),
-    Measurement("recording", "paced", "plain", 10, 2),
-    Measurement("recording", "sustained", "ours", 1_000_000, 100_000),
+    Measurement("recording shipping", "paced", "plain", 10, 2),
+    Measurement("recording shipping", "sustained", "ours", 1_000_000, 100_000),
     Measurement("recording", "sustained", "plain", 1_000_000, 100_000),
     Measurement("recording", "sustained", "sqlite", 200_000, 20_000),
     Measurement("recording", "sustained", "locked", 20_000, 2_000),
@@ -65,6 +68,16 @@ MEASUREMENTS = (
     Measurement("list", "listing", "all", 10_000, 20, "listed"),
     Measurement("list", "listing_cold", "one", 1_000, 2, "listed"),
     Measurement("list", "listing_cold", "all", 10_000, 20, "listed", 1),
+    Measurement("shipping", "shipped", "ours", 2_000_000, 50_000),
+    Measurement("shipping", "shipped", "small", 2_000_000, 50_000),
+    Measurement("shipping", "shipped", "eight", 500_000, 10_000),
+    Measurement("shipping", "live", "ours", 1_000_000, 50_000),
+    Measurement("shipping", "uploaded", "ours", 256, 16),
+    Measurement("shipping", "uploaded", "plain", 256, 16),
+    *(Measurement("shipping", "remote_call", kind, 200_000, 20_000) for kind in ("ours", "late", "down")),
+    *(Measurement("shipping", "remote_paced", kind, 5, 1) for kind in ("ours", "late", "down")),
+    Measurement("shipping", "share", "100", 5, 1),
+    Measurement("shipping", "share", "100000", 5, 1),
 )
 
 
@@ -115,7 +128,7 @@ def times(found: float, baseline: float) -> str:
     return f"{found / baseline:.2f} ×"
 
 
-def _call_figures(key: str) -> Callable[[Results], str]:
+def call_figures(key: str) -> Callable[[Results], str]:
     return lambda r: (
         f"p50 {r.of(key, 'p50_us'):.2f} µs, p99.9 {r.of(key, 'p999_us'):.1f} µs, max {r.of(key, 'max_us') / 1e3:.2f} ms"
     )
@@ -125,7 +138,7 @@ RECORDING = (
     Row(
         "recording call, 3 fields, tight loop",
         "p50 ≤ 1.5 × floor, p99.9 ≤ 50 µs, max ≤ 10 ms",
-        _call_figures("call ours"),
+        call_figures("call ours"),
         lambda r: (
             f"p50 {times(r.of('call ours', 'p50_us'), r.of('call plain', 'p50_us'))} plain append, "
             f"{times(r.of('call ours', 'p50_us'), r.of('call sqlite', 'p50_us'))} sqlite, "
@@ -140,7 +153,7 @@ RECORDING = (
     Row(
         "the same at 1,000 calls/s",
         "p50, p99.9 ≤ 1.5 × floor, max ≤ 0.5 ms",
-        _call_figures("paced ours"),
+        call_figures("paced ours"),
         lambda r: (
             f"p50 {times(r.of('paced ours', 'p50_us'), r.of('paced plain', 'p50_us'))}, "
             f"p99.9 {times(r.of('paced ours', 'p999_us'), r.of('paced plain', 'p999_us'))} plain append, "
