@@ -19,6 +19,7 @@ Promises P1 and P2 hold for files as they do for events, and P4 for their bytes:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
@@ -32,6 +33,7 @@ from .folder import FILES, JournalFolder
 from .lock import hold_descriptor
 
 _DRAFT = ".draft-"
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 
 
 class ContentStore:
@@ -50,6 +52,9 @@ class ContentStore:
         self.path = f"{self._experiment}/{FILES}"
 
     def path_of(self, checksum: str) -> str:
+        """Raises StorageError where it is none: a journal that somebody else wrote may name any path there."""
+        if _CHECKSUM.fullmatch(checksum) is None:
+            raise StorageError(f"{checksum!r:.200} is no SHA-256: expected 64 hex digits. The journal names no content")
         return f"{self.path}/{checksum[:2]}/{checksum}"
 
     # -- saving --------------------------------------------------------------------------------------------------

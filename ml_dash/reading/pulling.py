@@ -156,6 +156,9 @@ def bring(store: ContentStore, content: Content, owner: str, server: Server) -> 
                         draft.file.write(chunk)
                         arrived += len(chunk)
                         failures = 0
+                        if arrived > content.size_bytes:
+                            # More than there is of it: whatever it is, it may have no end.
+                            break
                 break
             except RefusedError:
                 raise

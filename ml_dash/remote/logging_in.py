@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ..clock import monotonic_s, sleep_s
 from ..errors import AuthenticationError, NetworkError, RefusedError
+from .backoff import RETRY_AFTER_S_MAX
 from .protocol import DEVICE_CODE, DEVICE_TOKEN
 from .transport import Transport
 
@@ -25,6 +26,8 @@ INTERVAL_S = 5
 """Where the server names none (RFC 8628, 3.2)."""
 SLOWER_S = 5
 INTERVAL_S_MAX = 60.0
+EXPIRES_S_MAX = 3600.0
+"""No server makes a person wait for longer, whatever it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ def ask(transport: Transport, device_name: str) -> Pending:
             str(members["user_code"]),
             str(members["verification_uri"]),
             str(members.get("verification_uri_complete") or members["verification_uri"]),
-            float(members["expires_in"]),
-            max(1.0, float(members.get("interval", INTERVAL_S))),
+            min(float(members["expires_in"]), EXPIRES_S_MAX),
+            min(max(1.0, float(members.get("interval", INTERVAL_S))), INTERVAL_S_MAX),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NetworkError(f"{transport.url} answers with no login as RFC 8628 has it") from None
@@ -84,7 +87,7 @@ def wait(
             if error.status != 429 and error.status < 500:
                 raise
             interval_s = pause_s = min(interval_s * 2, INTERVAL_S_MAX)
-            pause_s = max(pause_s, error.retry_after_s or 0.0)
+            pause_s = max(pause_s, min(error.retry_after_s or 0.0, RETRY_AFTER_S_MAX))
             continue
         except NetworkError:
             interval_s = pause_s = min(interval_s * 2, INTERVAL_S_MAX)

@@ -60,6 +60,12 @@ PAGE_ITEMS_MAX = 1000
 COMMITS_MAX = 10_000
 """Of one answer to `GET /v1/commits`."""
 
+SEGMENT_MAX = 99_999_999
+OFFSET_MAX = 999_999_999_999
+SEQ_MAX = 10**18 - 1
+TIME_US_MAX = 250_000_000_000_000_000
+"""Of either sign: some eight thousand years, as far as the calendars of computers go."""
+
 SHA256 = re.compile(r"[0-9a-f]{64}")
 JOURNAL_ID = re.compile(r"[0-9a-z]{1,64}")
 OWNER = re.compile(r"[^\x00-\x1f\x7f-\x9f/\\]{1,255}")
@@ -154,9 +160,11 @@ class Head:
                 all(type(each) is int for each in numbers)
                 and JOURNAL_ID.fullmatch(head.journal) is not None
                 and SHA256.fullmatch(head.hash) is not None
-                and head.segment > 0
-                and head.offset > 0
-                and head.next_seq > 0
+                and 0 < head.segment <= SEGMENT_MAX
+                and 0 < head.offset <= OFFSET_MAX
+                and 0 < head.next_seq <= SEQ_MAX + 1
+                and abs(head.time_us) <= TIME_US_MAX
+                and head.redactions >= 0
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"no head of a journal: {dict(members)!r:.200}") from error

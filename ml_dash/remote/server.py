@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from ..errors import AuthenticationError, NetworkError, RefusedError
+from ..visible import visible_line
 from . import protocol
 from .credentials import hint, token_for
 from .protocol import Head
@@ -87,13 +88,9 @@ class Server:
         except AuthenticationError as error:
             raise AuthenticationError(f"{error}{hint()}") from None
         token = members.get("token") or {}
-        return User(
-            members.get("owner"),
-            bool(members.get("open")),
-            bool(members.get("read_only")),
-            token.get("name"),
-            token.get("expires"),
-        )
+        said = [members.get("owner"), *(self._members(token).get(name) for name in ("name", "expires"))]
+        owner, name, expires = (None if each is None else visible_line(str(each)) for each in said)
+        return User(owner, bool(members.get("open")), bool(members.get("read_only")), name, expires)
 
     def experiments(
         self,
@@ -106,7 +103,10 @@ class Server:
         """A page of summaries, newest first, and the cursor of the next one; None behind the last."""
         query = [("pattern", pattern), ("status", status), ("limit", limit), ("cursor", cursor)]
         found = self._object("GET", protocol.EXPERIMENTS, query=[*query, *(("tag", tag) for tag in tags)])
-        return list(found.get("experiments") or ()), found.get("next")
+        page, following = self._list(found, "experiments"), found.get("next")
+        if following is not None and (not isinstance(following, str) or following == cursor or not page):
+            raise NetworkError(f"{self.url} does not answer as agreed: its list of experiments does not end")
+        return [self._members(each) for each in page], following
 
     # -- journals ------------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class Server:
             if error.status == 404:
                 return []
             raise
-        return [self._head(each) for each in found.get("journals") or ()]
+        return [self._head(each) for each in self._list(found, "journals")]
 
     def head(self, prefix: str, journal: str) -> Head | None:
         """Where the server's copy of a journal ends; None where it has none."""
@@ -154,7 +154,8 @@ class Server:
             return Appended(Verdict.STORED, self._head(members))
         name = str(members.get("type", "")).rsplit("/", 1)[-1]
         if name not in (Verdict.STALE, Verdict.DIVERGED):
-            raise RefusedError(f"{self.url} answers 409: {members.get('detail')}", 409, name, members)
+            detail = visible_line(str(members.get("detail"))[:400])
+            raise RefusedError(f"{self.url} answers 409: {detail}", 409, visible_line(name[:80]), members)
         head = members.get("head")
         return Appended(Verdict(name), self._head(head) if head else None)
 
@@ -221,7 +222,12 @@ class Server:
     def parts(self, owner: str, checksum: str) -> dict[int, int]:
         """The parts that have arrived: offset → bytes."""
         found = self._object("GET", protocol.parts_path(owner, checksum))
-        return {int(offset): int(size) for offset, size in found.get("parts") or ()}
+        try:
+            return {int(offset): int(size) for offset, size in self._list(found, "parts")}
+        except (TypeError, ValueError) as error:
+            raise NetworkError(
+                f"{self.url} does not answer as agreed: expected the offset and size of parts"
+            ) from error
 
     def put_part(self, owner: str, checksum: str, offset: int, data: bytes) -> None:
         answer = self._transport.request("PUT", protocol.part_path(owner, checksum, offset), headers=_OCTETS, body=data)
@@ -241,6 +247,12 @@ class Server:
 
     def _object(self, method: str, path: str, *, query: Any = None, timeout_s: float | None = None) -> dict[str, Any]:
         return self._members(self._transport.request(method, path, query=query, timeout_s=timeout_s).json())
+
+    def _list(self, members: dict[str, Any], name: str) -> list[Any]:
+        found = members.get(name)
+        if not isinstance(found, list):
+            raise NetworkError(f"{self.url} does not answer as agreed: expected a list {name!r}")
+        return found
 
     def _members(self, found: Any) -> dict[str, Any]:
         if not isinstance(found, dict):

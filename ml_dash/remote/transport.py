@@ -9,7 +9,8 @@ Promise P8 begins here: every request ends, well or with an error of ours, and n
     is bounded in size too.
  5. What goes wrong is an error of `errors.py`: no answer, or one that is not as agreed, is a NetworkError; a problem
     that the server states (RFC 9457) is a RefusedError with its name and members; 401 and 403 are AuthenticationError.
- 6. No error, log line or `repr` shows the token.
+ 6. No error, log line or `repr` shows the token, and none has anything of an answer in it that a terminal would obey.
+ 7. No answer is compressed: a few bytes of one could become any number of them in memory.
 
 httpx is loaded by the first request.  A forked child opens connections of its own.
 """
@@ -30,6 +31,7 @@ import orjson
 
 from ..clock import now_us
 from ..errors import AuthenticationError, ConfigurationError, NetworkError, RefusedError
+from ..visible import visible_line
 from .backoff import retry_after_s
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer whose body comes in pieces, decompressed; `headers` by lower-case names."""
+    """An answer whose body comes in pieces; `headers` by lower-case names."""
 
     status: int
     headers: Mapping[str, str]
@@ -96,7 +98,9 @@ class Transport:
         if token is not None and not (token.isascii() and token.isprintable()):
             raise ConfigurationError("the token has characters that no token has; run `ml-dash login` again")
         self._has_token = token is not None
-        self._headers = {"User-Agent": "ml-dash", **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        self._headers = {"User-Agent": "ml-dash", "Accept-Encoding": "identity"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._timeout_s = timeout_s
         self._wire = wire
         self._client: httpx.Client | None = None
@@ -164,6 +168,7 @@ class Transport:
                     if response.is_redirect:
                         target = self._redirected(method, target, response)
                         continue
+                    self._check_is_plain(response)
                     if not response.is_success and response.status_code not in expected:
                         raise self._refusal(response, self._whole(_stream_of(response), ANSWER_BYTES_MAX))
                     yield _stream_of(response)
@@ -217,11 +222,18 @@ class Transport:
         next_request = response.next_request
         there = str(next_request.url) if next_request is not None else ""
         if method not in ("GET", "HEAD") or _origin(there) != _origin(target):
+            where = visible_line(_origin(there)[:200]) or "nowhere"
             raise NetworkError(
-                f"{self.url} redirects {method} to {_origin(there) or 'nowhere'}; neither a token nor a journal "
+                f"{self.url} redirects {method} to {where}; neither a token nor a journal "
                 "follows it there. If that is the right server, give its address as dash_url"
             )
         return there
+
+    def _check_is_plain(self, response: httpx.Response) -> None:
+        """Rule 7."""
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise NetworkError(f"{self.url} answers compressed ({encoding!r:.40}), which it was asked not to do")
 
     def _whole(self, stream: Stream, size_max: int) -> bytes:
         pieces, size = [], 0
@@ -237,7 +249,8 @@ class Transport:
         status = response.status_code
         members = _problem_of(response, body)
         detail = str(members.pop("detail", "") or members.pop("title", "") or response.reason_phrase or status)[:400]
-        name = str(members.pop("type", "")).rsplit("/", 1)[-1]
+        detail = visible_line(detail)
+        name = visible_line(str(members.pop("type", "")).rsplit("/", 1)[-1][:80])
         if status in (401, 403):
             return AuthenticationError(self._not_accepted(status, detail))
         for each in _PROBLEM_MEMBERS:
@@ -357,4 +370,4 @@ _REASONS: tuple[tuple[str, str], ...] = (
 
 def _reason(error: Exception) -> str:
     """In words; httpx's own messages are often empty."""
-    return dict(_REASONS).get(type(error).__name__) or str(error) or type(error).__name__
+    return dict(_REASONS).get(type(error).__name__) or visible_line(str(error)) or type(error).__name__

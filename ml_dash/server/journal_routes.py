@@ -19,6 +19,9 @@ from ..remote.protocol import (
     JOURNALS,
     JSON,
     NDJSON,
+    OFFSET_MAX,
+    SEGMENT_MAX,
+    SEQ_MAX,
     Head,
 )
 from .append import InvalidChain
@@ -30,8 +33,6 @@ from .lines import lines_behind
 from .problems import Problem
 from .ranges import answer_bytes
 from .requests import (
-    OFFSET_MAX,
-    SEGMENT_MAX,
     check_query,
     checked_number,
     hash_before,
@@ -45,7 +46,6 @@ from .requests import (
 from .service import Service, service_of
 
 NEAREST_MAX = 3
-SEQ_MAX = 10**18 - 1
 REDACTIONS_MAX = 10_000
 
 

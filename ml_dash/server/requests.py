@@ -17,8 +17,6 @@ from ..remote.protocol import JOURNAL_ID, NUMBER, OWNER, SHA256
 from .authentication import Identity, identify
 from .problems import Problem
 
-SEGMENT_MAX = 99_999_999
-OFFSET_MAX = 999_999_999_999
 _QUOTED_HASH = re.compile(r'"([0-9a-f]{64})"')
 
 
