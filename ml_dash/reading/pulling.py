@@ -147,6 +147,9 @@ def _contents_in(folder: JournalFolder) -> Iterator[Content]:
 def bring(store: ContentStore, content: Content, owner: str, server: Server) -> bool:
     """Whether the server has it; it is stored then.  Raises StorageError where what comes is something else."""
 
+    # Raises where it is no checksum: nothing is asked for by a path that a journal made up.
+    store.path_of(content.checksum)
+
     def write(draft: Draft) -> None:
         arrived, failures = 0, 0
         while arrived < content.size_bytes:
