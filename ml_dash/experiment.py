@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .alarm import warn
 from .errors import ConfigurationError, LockError, StorageError
-from .journal.alarm import warn
 from .opening import environment_variables
 from .opening.arguments import NORMAL, check_keywords, durability_of, take_deprecated
-from .opening.decorator import ml_dash_experiment
+from .opening.decorator import PARAMETERS, decorate, parameter_of
 from .opening.description import Described
 from .opening.interpreter_end import unwritten
 from .opening.lifecycle import ExperimentRun
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .tracks import Tracks
 
 __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
+
+_Returned = TypeVar("_Returned")
 
 
 class Experiment(Described):
@@ -494,6 +496,34 @@ _COMPONENTS: Mapping[str, Callable[[Recorder], Any]] = {
     "tracks": _tracks,
     "files": _files,
 }
+
+
+def ml_dash_experiment(
+    prefix: str | None = None, **arguments: Any
+) -> Callable[[Callable[..., _Returned]], Callable[..., _Returned]]:
+    """Decorator: each call of the function is a session of `Experiment(prefix, **arguments)`.
+
+        @ml_dash_experiment(prefix="alice/mnist/baseline")
+        def train(experiment, epochs): ...
+
+    The function gets the experiment as keyword `experiment` (or `exp`); what it returns or raises comes through.  It
+    may be a method, `async def`, or a generator.  Raises TypeError where it has no such parameter.
+    """
+    if prefix is not None and not isinstance(prefix, str):
+        raise ConfigurationError(
+            f"ml_dash_experiment got {prefix!r:.200} as its prefix: expected a str. Write `@ml_dash_experiment()` or "
+            "`@ml_dash_experiment(prefix=…)` above the function"
+        )
+
+    def decorate_with_experiment(function: Callable[..., _Returned]) -> Callable[..., _Returned]:
+        if callable(function) and parameter_of(function) is None:
+            raise TypeError(
+                f"{getattr(function, '__name__', function)!s} has no parameter for the experiment: expected one called "
+                f"{' or '.join(map(repr, PARAMETERS))}"
+            )
+        return decorate(function, lambda: Experiment(prefix, **arguments).run)
+
+    return decorate_with_experiment
 
 
 def _unpickled(prefix: str, arguments: dict[str, Any]) -> Experiment:

@@ -130,7 +130,7 @@ class Logs(_ByLevel):
         """
         from .recording.log_handler import LogHandler
 
-        return LogHandler(self, level)
+        return LogHandler(self.record, level)
 
     def record(self, level: str, message: str, metadata: dict[str, Any] | None) -> None:
         """One line of a level that exists, not printed.  Raises ExperimentError where the experiment is not open."""

@@ -17,7 +17,6 @@ redacted_lines  commits of which values were taken out
 reader       commits in order, from any position, also while others write
 survey       a whole journal, verified from its first byte to its last
 appender     the end of the journal, under its lock: catch up, append, seal, sync
-alarm        warnings, for what goes wrong behind recording calls
 spool_file   one file that any thread adds rows to, without a lock
 spool_files  where spool files come from and go to
 spool_shapes which fields the rows of a spool have, by number

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from errno import EIO
 from threading import Thread, get_ident
 
+from ..alarm import Alarm
 from ..clock import monotonic_s, now_us
 from ..errors import MlDashError, StorageError
 from ..facts.codec import encode_events
-from .alarm import Alarm
 from .appender import Appender
 from .batch import Batch
 from .bell import Bell, Request

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import orjson
 
+from ..alarm import Alarm
 from ..clock import now_us
 from ..errors import LockError, StorageError
 from ..facts.codec import CodecError, decode_events, encode_events
 from ..facts.events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
 from ..facts.rows import Row, time_of
-from .alarm import Alarm
 from .appender import Appender
 from .batch import Batch
 from .folder import JournalFolder

@@ -24,10 +24,10 @@ from zlib import adler32
 
 import orjson
 
+from ..alarm import Alarm
 from ..clock import now_ns
 from ..errors import ExperimentError, LockError, StorageError
 from ..facts.rows import Shape, event_row, seal, stream_row
-from .alarm import Alarm
 from .chain import Position
 from .folder import JournalFolder
 from .spool_cursor import SpoolCursor

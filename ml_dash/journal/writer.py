@@ -18,10 +18,10 @@ from threading import RLock
 from typing import Any
 from weakref import WeakSet
 
+from ..alarm import Alarm
 from ..errors import ExperimentError, MlDashError, StorageError
 from ..facts.events import WRITER_JOINED
 from ..ids import new_id
-from .alarm import Alarm
 from .appender import Appender
 from .chain import Position
 from .chart import Extent

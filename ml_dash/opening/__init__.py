@@ -2,7 +2,8 @@
 
 lifecycle decorator session failure interpreter_end     sessions: how they begin, how they end, what is recorded of it
 rewinding forking                          a training that goes on from an earlier step, or from another one
+shipping left_to_ship                      journals that go to a server
 recorder disabled                          the one thing that params, logs, metrics, tracks and files hold
-arguments place description                what was given, checked
+arguments old_names place description      what was given, checked
 environment environment_variables caller secrets_mask     what is read of the process around it
 """

@@ -5,46 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any
 
-from ..errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from .lifecycle import ExperimentRun
-
-_Returned = TypeVar("_Returned")
 PARAMETERS = ("experiment", "exp")
 """The names under which a function may ask for the experiment, the first that it has."""
-
-
-def ml_dash_experiment(
-    prefix: str | None = None, **arguments: Any
-) -> Callable[[Callable[..., _Returned]], Callable[..., _Returned]]:
-    """Decorator: each call of the function is a session of `Experiment(prefix, **arguments)`.
-
-        @ml_dash_experiment(prefix="alice/mnist/baseline")
-        def train(experiment, epochs): ...
-
-    The function gets the experiment as keyword `experiment` (or `exp`); what it returns or raises comes through.  It
-    may be a method, `async def`, or a generator.  Raises TypeError where it has no such parameter.
-    """
-    from ..experiment import Experiment
-
-    if prefix is not None and not isinstance(prefix, str):
-        raise ConfigurationError(
-            f"ml_dash_experiment got {prefix!r:.200} as its prefix: expected a str. Write `@ml_dash_experiment()` or "
-            "`@ml_dash_experiment(prefix=…)` above the function"
-        )
-
-    def decorate_with_experiment(function: Callable[..., _Returned]) -> Callable[..., _Returned]:
-        if callable(function) and parameter_of(function) is None:
-            raise TypeError(
-                f"{getattr(function, '__name__', function)!s} has no parameter for the experiment: expected one called "
-                f"{' or '.join(map(repr, PARAMETERS))}"
-            )
-        return decorate(function, lambda: Experiment(prefix, **arguments).run)
-
-    return decorate_with_experiment
 
 
 def parameter_of(function: Callable[..., Any]) -> str | None:
@@ -61,7 +26,9 @@ def parameter_of(function: Callable[..., Any]) -> str | None:
     return found
 
 
-def decorate(function: Callable[..., Any], run_of_call: Callable[[], ExperimentRun]) -> Callable[..., Any]:
+def decorate(
+    function: Callable[..., Any], run_of_call: Callable[[], AbstractContextManager[Any]]
+) -> Callable[..., Any]:
     """`function`, each call inside `with run_of_call():`; what it returns, yields or raises comes through unchanged."""
     if not callable(function):
         raise TypeError(

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from ..alarm import warn
 from ..errors import MlDashError
-from ..journal.alarm import warn
 
 if TYPE_CHECKING:
     from ..journal.writer import Writer

@@ -13,8 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..alarm import Alarm
 from ..errors import ConfigurationError
-from ..journal.alarm import Alarm
 from ..journal.folder import JournalFolder
 from ..journal.leftovers import dead_writers, try_drain
 from ..journal.writer import commit_open

@@ -21,9 +21,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from ..alarm import warn
 from ..errors import ExperimentError, MlDashError, PrefixError
 from ..facts.events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
-from ..journal.alarm import warn
 from ..prefix import Prefix, parse_prefix
 from ..run import RUN, expand, owner_and_project
 from .failure import describe_failure

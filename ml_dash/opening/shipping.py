@@ -19,8 +19,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from ..alarm import warn
 from ..errors import AuthenticationError, ConfigurationError, MlDashError, NetworkError
-from ..journal.alarm import warn
 from ..prefix import Prefix
 from . import environment_variables
 from .interpreter_end import last_things
@@ -111,7 +111,7 @@ class Shipping:
 
     def begin(self) -> None:
         """A session has begun: from here on its events travel."""
-        from ..journal.alarm import Alarm
+        from ..alarm import Alarm
         from ..remote import cursor
         from ..remote.server import Server
         from ..remote.shipment import best_encoding

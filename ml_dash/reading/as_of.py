@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from math import isnan
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..errors import ConfigurationError, NotFoundError
 from .as_of_rows import as_of_rows, is_key, take
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-    from .run_view import Run
-
 TIME = "time"
 TIME_FIELD = "_ts"
 NEAREST_MAX = 3
@@ -42,6 +40,19 @@ NEAREST_MAX = 3
 Stream: TypeAlias = str | MetricView | TrackView | None
 """A metric or a track: by its name, or the view itself where one of each has that name."""
 Within: TypeAlias = float | timedelta | None
+
+
+class Streams(Protocol):
+    """A run that was loaded, as far as it is looked up here."""
+
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def metrics(self) -> Mapping[str | None, MetricView]: ...
+    @property
+    def tracks(self) -> Mapping[str, TrackView]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ def _put(columns: dict[str, TypedColumn], name: str, column: TypedColumn) -> Non
 
 
 def as_of_table(
-    run: Run, streams: Iterable[Stream] | Stream, on: str, how: str, within: Within, attempts: str
+    run: Streams, streams: Iterable[Stream] | Stream, on: str, how: str, within: Within, attempts: str
 ) -> Table:
     """What `Run.table` gives, and raises."""
     if how != "asof":
@@ -152,7 +163,7 @@ def _tolerance(within: Within, on: str) -> float | None:
     return within  # type: ignore[return-value]
 
 
-def _view(run: Run, stream: Stream) -> MetricView | TrackView:
+def _view(run: Streams, stream: Stream) -> MetricView | TrackView:
     """Raises NotFoundError with the nearest names, ConfigurationError where a metric and a track have the name."""
     if isinstance(stream, MetricView | TrackView):
         return stream

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..clock import to_datetime
@@ -25,7 +25,7 @@ from .lineage import Lineage
 from .stream_views import LogView, MetricView, TrackView
 
 if TYPE_CHECKING:
-    from .as_of import Stream, Table
+    from .as_of import Stream, Table, Within
 
 
 class FileView(FileState):
@@ -173,7 +173,7 @@ class Run:
         on: str = "time",
         how: str = "asof",
         *,
-        within: float | timedelta | None = None,
+        within: Within = None,
         attempts: str = "latest",
     ) -> Table:
         """Metrics and tracks side by side: each row of the first with the last row of every other at or before it.

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from ..alarm import warn
 from ..errors import ExperimentError
-from ..journal.alarm import warn
-
-if TYPE_CHECKING:
-    from ..logs import Logs
 
 _OWN_LOGGERS = frozenset(("ml_dash", "filelock"))
 _OWN_THREADS = "ml-dash "
@@ -23,11 +21,11 @@ _LEVELS = ((logging.CRITICAL, "fatal"), (logging.ERROR, "error"), (logging.WARNI
 
 
 class LogHandler(logging.Handler):
-    """Records what it is given into `logs`.  A formatter, where one is set, makes the message."""
+    """Gives `record` level, message and metadata of each line.  A formatter, where one is set, makes the message."""
 
-    def __init__(self, logs: Logs, level: int | str = logging.NOTSET) -> None:
+    def __init__(self, record: Callable[[str, str, dict[str, Any]], None], level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
-        self._logs = logs
+        self._record = record
         self._recording = threading.local()
         self._has_warned = False
 
@@ -37,7 +35,7 @@ class LogHandler(logging.Handler):
         self._recording.is_busy = True
         try:
             message = self.format(record) if self.formatter is not None else record.getMessage()
-            self._logs.record(_level_of(record), message, _metadata_of(record))
+            self._record(_level_of(record), message, _metadata_of(record))
             self._has_warned = False
         except ExperimentError:
             self._warn_once()

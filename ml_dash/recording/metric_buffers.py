@@ -5,16 +5,22 @@ They persist with their builder, also over sessions, and become ordinary points 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from ..opening.recorder import Recorder
 from .aggregations import AGGREGATIONS, Accumulator, check_aggregations, newest, summary_fields
 from .timestamps import timestamp_of
 
-if TYPE_CHECKING:
-    from ..metrics import MetricBuilder, Metrics
-
 SUMMARY_CACHE_AGGREGATIONS = ("mean", "min", "max", "count", "std")
+
+
+class Builder(Protocol):
+    """`metrics(name)`, as far as summaries become points of it."""
+
+    _recorder: Recorder
+
+    def log(self, /, **fields: Any) -> object: ...
 
 
 class MetricBuffers:
@@ -22,7 +28,7 @@ class MetricBuffers:
 
     SUPPORTED_AGGS = frozenset(AGGREGATIONS)
 
-    def __init__(self, metrics: Metrics, recorder: Recorder) -> None:
+    def __init__(self, metrics: Callable[[str | None], Builder], recorder: Recorder) -> None:
         self._metrics = metrics
         self._recorder = recorder
         self._values: Accumulator[str | None] = Accumulator()
@@ -61,7 +67,7 @@ class MetricBuffers:
 class SummaryCache:
     """What `metrics(name).summary_cache` is: numbers of one metric until their statistics are wanted."""
 
-    def __init__(self, builder: MetricBuilder) -> None:
+    def __init__(self, builder: Builder) -> None:
         self._builder = builder
         self._values: Accumulator[None] = Accumulator("store")
         self._set: dict[str, Any] = {}

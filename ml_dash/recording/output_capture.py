@@ -27,8 +27,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from queue import SimpleQueue
 
+from ..alarm import warn
 from ..facts.events import OUTPUT_WRITTEN
-from ..journal.alarm import warn
 from ..opening.recorder import Recorder
 from .output_streams import PIPE_BYTES, Listener, Pipe, flush_all, open_pipes, watch_others, write_every_line
 

@@ -28,9 +28,9 @@ from contextlib import suppress
 from math import isfinite
 from typing import Any
 
+from ..alarm import warn
 from ..errors import ConfigurationError, ExperimentError, MissingExtraError
 from ..facts.events import METRIC_LOGGED
-from ..journal.alarm import warn
 from ..opening.recorder import Recorder
 from .extras import optional
 

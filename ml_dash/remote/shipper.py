@@ -22,10 +22,10 @@ from os import getpid
 from shlex import quote
 from threading import Thread
 
+from ..alarm import Alarm
 from ..clock import monotonic_s
 from ..errors import AuthenticationError, DivergedError, LockError, MlDashError, NetworkError, RefusedError
 from ..ids import chance
-from ..journal.alarm import Alarm
 from ..journal.bell import Bell
 from ..journal.disk import Disk
 from ..journal.folder import JournalFolder

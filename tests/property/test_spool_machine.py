@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ml_dash.alarm import Alarm
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_files
-from ml_dash.journal.alarm import Alarm
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.spool import Spool, Stream
 from ml_dash.journal.spool_reading import read_spool

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 import ml_dash
+from ml_dash.alarm import Alarm
 from ml_dash.errors import AuthenticationError, DivergedError, NetworkError, RefusedError
-from ml_dash.journal.alarm import Alarm
 from ml_dash.journal.contents import ContentStore
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.lock import hold_alone, release

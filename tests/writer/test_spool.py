@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from ml_dash.alarm import Alarm
 from ml_dash.errors import ExperimentError, StorageError
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_shapes
-from ml_dash.journal.alarm import Alarm
 from ml_dash.journal.drain import is_alive
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.spool import Spool, Stream
