@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from itertools import chain
 
 from .clock import monotonic_s
@@ -28,17 +29,18 @@ from .journal.drain import drain
 from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, try_drain
-from .journal.reader import JournalReader
 from .journal.survey import Redacted, survey
 from .prefix import parse_prefix
 from .reading.following import Follow
 from .reading.lineage import Lineage, blocks_of, forked_from, reading
-from .reading.listing import Summary, folder_of, list_experiments, root_of
+from .reading.listing import Summary, folder_of, list_experiments, own_folder_of, root_of
+from .reading.origins import damage_of, journals_of, of_journal
 from .reading.points import commits_of, iso_time
 from .reading.replay import Replay
 from .reading.run_view import Run
 from .reading.settled import settled
-from .reading.sources import REFRESH_INTERVAL_S, check_local, refreshed
+from .reading.sources import REFRESH_INTERVAL_S, check_local, current, is_on_server
+from .reading.unread import Unread
 from .state import UNDECODABLE, State
 
 __all__ = ["Event", "Report", "Run", "Summary", "events", "experiments", "load", "recover", "verify"]
@@ -84,6 +86,7 @@ def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: in
         raise ConfigurationError(f"at={at!r:.100}: expected the number of an event or a datetime")
     with reading(folder):
         state, damage = settled(Replay(folder, at))
+        damage = [*damage, *damage_of(folder)]
     if isinstance(at, int) and not 1 <= at <= state.seq:
         raise _outside(prefix, f"at={at}", Replay(folder).refresh())
     if isinstance(at, datetime) and not state.seq:
@@ -113,9 +116,14 @@ def events(
     A fork counts its own events from 1; what it has from its parent has the numbers up to 0, and is given too where
     `after` is negative, all of it where it is None.  Numbers in the payloads of those are the parent's.
 
+    Where several machines have recorded the experiment, their commits stand in the order of their times. One that comes
+    late changes the numbers behind its place.
+
     With `follow=True` the iterator does not end: it waits for what other processes record and gives each event within
     a fraction of a second of its commit, as `tail -f` does, until the caller stops.  What processes had accepted when
-    they died is committed meanwhile, where the folder can be written to; else it shows without `follow` only.
+    they died is committed meanwhile, where the folder can be written to; else it shows without `follow` only.  What
+    another machine has recorded is given when it comes, also late, with the number that it has then; so numbers may go
+    back and repeat there, and each event is given once all the same.
 
     What only a newer release can decode are events of type `(undecodable)`, without payload.
 
@@ -155,24 +163,29 @@ def verify(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> R
     """Checks the hash chain from the first byte to the last, trusting no checkpoint.
 
     Of what a fork has from its parent it checks that it is there and has not changed, as part of `ok` and `damage`.
+    Where several machines have recorded the experiment each of the journals is checked; `events`, `segments` and
+    `bytes` are those of all of them, and `head` is the SHA-256 of their heads, sorted and joined.
 
     Raises PrefixError, NotFoundError, ConfigurationError as `load` does, and JournalVersionError where a newer release
     wrote the journal.
     """
     folder = folder_of(parse_prefix(prefix), root_of(dash_root, dash_url))
     with reading(folder):
-        found = survey(folder)
+        journals = journals_of(folder)
+        found = [survey(each) for each in journals]
+        damage = [of_journal(folder, *each) for each in zip(journals, (each.damage for each in found), strict=True)]
     inherited = Lineage(folder).damage()
+    heads = [each.head for each in found]
     return Report(
-        found.ok and not any(not each.declared for each in inherited),
-        found.events,
-        found.segments,
-        found.head,
-        (*found.damage, *inherited),
-        found.bytes,
-        found.redactions,
-        found.archived,
-        found.damaged_spools,
+        all(each.ok for each in found) and not any(not each.declared for each in inherited),
+        sum(each.events for each in found),
+        sum(each.segments for each in found),
+        heads[0] if len(heads) == 1 else sha256("".join(sorted(heads)).encode("ascii")).hexdigest(),
+        (*chain.from_iterable(damage), *inherited),
+        sum(each.bytes for each in found),
+        tuple(chain.from_iterable(each.redactions for each in found)),
+        sum(each.archived for each in found),
+        tuple(chain.from_iterable(each.damaged_spools for each in found)),
     )
 
 
@@ -183,7 +196,7 @@ def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> 
     committed.  Raises what `load` raises, and StorageError or LockError where the folder cannot be written to.
     """
     check_local(dash_url, "recovering")
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
+    folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))
     appender = Appender(folder, new_id())
     try:
         declared = appender.recover()
@@ -207,23 +220,30 @@ def _committed(folder: JournalFolder, after: int | None) -> Iterator[Event]:
 
 
 def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
-    reader = JournalReader(folder)
-    drain_due_s = 0.0
-    with Follow([folder]) as follow:
+    unread = Unread(folder, after)
+    due_s = 0.0
+    follow = Follow([folder])
+    try:
         while True:
-            if monotonic_s() >= drain_due_s:
-                # What a server has comes first to the cache, where nothing is left behind.
-                interval_s = REFRESH_INTERVAL_S if refreshed(folder) else DRAIN_INTERVAL_S
+            if monotonic_s() >= due_s:
+                with reading(folder):
+                    # What a server has comes first to the cache, where nothing is left behind.
+                    now = current(folder)
+                if now != folder:
+                    follow.close()
+                    folder, follow = now, Follow([now])
+                    unread.go_on_in(folder)
                 _drain(folder)
-                drain_due_s = monotonic_s() + interval_s
+                is_brought = is_on_server(folder) or len(journals_of(folder)) > 1
+                due_s = monotonic_s() + (REFRESH_INTERVAL_S if is_brought else DRAIN_INTERVAL_S)
             with reading(folder):
-                for line in reader.commits():
-                    yield from _events_in(line, after)
-                    # After a failed sync history may go on in commits that begin with what was given already.
-                    after = max(after, line.last)
+                for line, behind in unread.commits():
+                    yield from _events_in(line, behind)
             if not folder.exists():
                 raise NotFoundError(f"the experiment in {folder.experiment} was removed while it was followed")
-            follow.wait(max(0.0, drain_due_s - monotonic_s()))
+            follow.wait(max(0.0, due_s - monotonic_s()))
+    finally:
+        follow.close()
 
 
 def _drain(folder: JournalFolder) -> None:

@@ -26,7 +26,7 @@ from ..journal.format import CommitLine
 from ..journal.reader import JournalReader
 from ..prefix import Prefix, parse_prefix
 from ..reading.lineage import forked_from, reading
-from ..reading.listing import folder_of
+from ..reading.listing import own_folder_of
 from ..reading.replay import Replay, committed
 from ..recording.remarks import remark_batch
 from ..state.forks import forked_payload
@@ -73,7 +73,7 @@ def begin_as_fork(folder: JournalFolder, prefix: Prefix, root: Path, point: Fork
     if _is_begun(folder, prefix, point):
         return
     try:
-        parent = folder_of(point.prefix, root)
+        parent = own_folder_of(point.prefix, root)
     except NotFoundError as error:
         raise NotFoundError(f"fork={str(point)!r}: {error}. A fork stands in the dash_root of its parent") from error
     with reading(parent):

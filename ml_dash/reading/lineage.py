@@ -36,6 +36,7 @@ from ..journal.reader import JournalReader
 from ..state import blocks_before
 from ..state.forks import fork_of
 from ..state.nouns import Fork
+from .origins import home_of
 
 _FORKED_IN_BYTES = b'"type":"%b"' % EXPERIMENT_FORKED.encode("ascii")
 
@@ -116,7 +117,15 @@ def content_store(folder: JournalFolder) -> ContentStore:
 
         return bring_content(folder, content)
 
-    return ContentStore(folder, lambda: Lineage(folder).ancestors(), bring)
+    return ContentStore(home_of(folder), lambda: map(_with_files, Lineage(folder).ancestors()), bring)
+
+
+def _with_files(folder: JournalFolder) -> JournalFolder:
+    """Where the files of a journal are: those of all journals of an experiment are together (`remote/mirror.py`)."""
+    below = folder.experiment.parent
+    if below.name == ORIGINS and below.parent.name == JOURNAL:
+        return JournalFolder(below.parent.parent, folder.disk, folder.prefix)
+    return folder
 
 
 def forked_from(folder: JournalFolder) -> Fork | None:
@@ -128,7 +137,7 @@ def forked_from(folder: JournalFolder) -> Fork | None:
 def parent_folder(folder: JournalFolder, fork: Fork) -> JournalFolder | None:
     """Rule 3; None where it is not there."""
     parts = fork.prefix.split("/")
-    for root in folder.experiment.parents:
+    for root in home_of(folder).experiment.parents:
         own = root.joinpath(*parts)
         for experiment in (own, own / JOURNAL / ORIGINS / fork.journal):
             parent = JournalFolder(experiment, folder.disk, fork.prefix)

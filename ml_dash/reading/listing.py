@@ -24,6 +24,7 @@ from ..journal.writer import commit_open
 from ..opening.place import DEFAULT_ROOT, find_place
 from ..prefix import BYTES_MAX, Prefix, parse_prefix
 from ..state import Status
+from .origins import whole
 from .replay import Replay
 from .settled import settled
 
@@ -84,7 +85,8 @@ def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -
 
 
 def folder_of(prefix: Prefix, root: Path) -> JournalFolder:
-    """The journal of an experiment, with all that this process has recorded there so far.
+    """The journal of an experiment, with all that this process has recorded there so far.  Those of other machines that
+    were brought from a server or pulled are in it (`origins.py`).
 
     Raises NotFoundError, which gives the nearest names, where there is none; of a server also NetworkError and
     AuthenticationError.
@@ -92,6 +94,15 @@ def folder_of(prefix: Prefix, root: Path) -> JournalFolder:
     source = _server_at(root)
     if source is not None:
         return source.bring(prefix.text)
+    folder = own_folder_of(prefix, root)
+    try:
+        return whole(folder)
+    except OSError as error:
+        raise StorageError(f"{folder.path} cannot be read: {error}. Nothing was changed") from error
+
+
+def own_folder_of(prefix: Prefix, root: Path) -> JournalFolder:
+    """The same, without those of other machines: what is written to.  Raises NotFoundError."""
     folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
     if folder.exists():
         commit_open(folder)
@@ -227,7 +238,7 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         prefix = parse_prefix(text)
         folder = JournalFolder(root.joinpath(*parts))
         commit_open(folder)
-        state, damage = settled(Replay(folder, at_a_glance=True))
+        state, damage = settled(Replay(whole(folder), at_a_glance=True))
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
     if not state.seq and damage:

@@ -5,17 +5,24 @@
 
 1. Commits stand in the order of their times.  Those of one journal never change places: a commit counts as of the
    latest time that its journal has reached.  At the same time the lesser journal id comes first.  So the order follows
-   from the journals alone, and every reader who has the same journals has the same state.
+   from the journals alone, and every reader who has the same journals has the same state.  What a fork began with
+   stands before all else, whatever the clocks said.
 2. Numbers are dense from 1.  What names an event by its number (a correction, a redaction) names it by the new one.
 3. A commit that comes late, of a time that was merged already, makes all be merged anew, as the next generation.  The
    one before it stays until then for whoever is reading it.
-4. It is a cache: `merged.json` is written last, and a merged journal that does not end as it says is made anew.
+4. It is a cache: `merged.json` is written last, and a merged journal that does not end as it says is made anew.  Where
+   this user may not write to the home, it stands in the cache of this user.
+5. What was redacted in one of them is in none of the generations: all is merged anew with the markers in it, and the
+   generations before are removed at once.
+6. A copy in a cache is brought again where it is damaged, and not merged.  Of a journal that is no cache what is intact
+   is merged, and all anew as long as there is damage: it may be mended.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import merge as merge_sorted
 from itertools import chain
@@ -26,7 +33,8 @@ from typing import Any
 import orjson
 
 from ..errors import StorageError
-from ..facts.events import EVENT_REDACTED, VALUE_CORRECTED
+from ..facts.codec import CodecError, decode_events, events_of
+from ..facts.events import EVENT_REDACTED, EXPERIMENT_FORKED, VALUE_CORRECTED
 from ..ids import new_id
 from ..journal.appender import Appender
 from ..journal.batch import Batch
@@ -35,6 +43,8 @@ from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..journal.lock import JournalLock
 from ..journal.reader import JournalReader
+from ..state.nouns import Redaction
+from ..state.redactions import redactions_in
 
 MERGED = "merged"
 MARK = "merged.json"
@@ -42,6 +52,9 @@ WRITE_BYTES = 4 * 1024 * 1024
 _BEFORE_ALL = -(1 << 62)
 _NAMING_TYPES = (VALUE_CORRECTED, EVENT_REDACTED)
 _NAMING_BYTES = tuple(b'"type":"%b"' % each.encode("ascii") for each in _NAMING_TYPES)
+_REDACTED_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
+_FORKED_BYTES = b'"type":"%b"' % EXPERIMENT_FORKED.encode("ascii")
+ANEW_MAX = 8
 
 Place = tuple[int, str]
 """Where a commit stands in the order of rule 1: its time, and its journal."""
@@ -49,36 +62,67 @@ Placed = tuple[int, str, CommitLine]
 
 
 class _Late(Exception):
-    """Rule 3."""
+    """Rule 3, and what else is merged anew for."""
+
+
+def _is_late(first_seq: int) -> None:
+    """A journal goes on differently from there than was merged."""
+    raise _Late
 
 
 @dataclass(slots=True)
 class Origin:
-    """One of the journals, and how far it has been merged.  `redactions` changes when its bytes were replaced."""
+    """One of the journals, and how far it has been merged.  `redactions` changes when its bytes were replaced.
+
+    `is_cache` says that it is a copy of what a server has, and can be brought again.
+    """
 
     journal: str
     folder: JournalFolder
     redactions: int
+    is_cache: bool = True
     position: Position | None = None
     reached_us: int = _BEFORE_ALL
+    is_damaged: bool = False
+    redacted: tuple[Redaction, ...] = ()
     firsts: list[int] = field(default_factory=list)
     shifts: list[int] = field(default_factory=list)
 
+    def anew(self) -> Origin:
+        """The same, of which nothing has been merged."""
+        return Origin(self.journal, self.folder, self.redactions, self.is_cache, redacted=self.redacted)
+
     def lines(self) -> Iterator[Placed]:
-        """What is new in it, with its place."""
-        reader = JournalReader(self.folder, self.position)
-        for line in reader.commits():
+        """What is new in it, with its place.  Raises _Late, StorageError."""
+        reader = JournalReader(self.folder, self.position, on_rewind=_is_late, redactions=self.redacted)
+        lines = reader.commits()
+        for line in lines:
+            if _REDACTED_BYTES in line.events and not self._knows(line):
+                self._learn(chain((line,), lines))
+                raise _Late
+            is_birth = line.first == 1 and _FORKED_BYTES in line.events
             self.reached_us = max(self.reached_us, line.time_us)
             self.position = reader.position
-            yield self.reached_us, self.journal, line
+            yield _BEFORE_ALL if is_birth else self.reached_us, self.journal, line
         self.position = reader.position
         damage = next((each for each in reader.damage if each.refuses_writing), None)
-        if damage is not None:
+        self.is_damaged = damage is not None
+        if damage is not None and self.is_cache:
             raise StorageError(
                 f"{self.folder.path}, a copy of journal {self.journal}, is damaged in segment {damage.segment} at byte "
                 f"{damage.offset}: expected {damage.expected}, found {damage.found}. Remove {self.folder.path}: what "
                 "the server has is brought again"
             )
+
+    def _knows(self, line: CommitLine) -> bool:
+        known = {each.seq for each in self.redacted}
+        return all(each.seq in known for each in _redactions_in(line))
+
+    def _learn(self, lines: Iterable[CommitLine]) -> None:
+        """Rule 5: where it is read from its beginning, what is behind a line says what is to be left out of it."""
+        found = {each.seq: each for each in self.redacted}
+        found.update({each.seq: each for line in lines for each in _redactions_in(line)})
+        self.redacted = tuple(found.values())
 
     def moves(self, first: int, to: int) -> None:
         """From event `first` on, its events have other numbers."""
@@ -106,12 +150,17 @@ class Mark:
 
 
 class Merging:
-    """Of the journals of the experiment in `home`; of several processes, one merges at a time."""
+    """Of the journals of the experiment in `home`; of several processes, one merges at a time.
 
-    def __init__(self, home: JournalFolder) -> None:
+    The merged journal is made in `place`, by default inside of `home`.
+    """
+
+    def __init__(self, home: JournalFolder, place: Path | None = None) -> None:
         self._home = home
         self._disk = home.disk
-        self._folder = f"{home.path}/{MERGED}"
+        self._folder = f"{home.path}/{MERGED}" if place is None else str(place)
+        self.damaged: list[JournalFolder] = []
+        """Of what was merged, the journals that are damaged."""
 
     def merge(self, origins: Sequence[Origin]) -> JournalFolder:
         """Where they stand merged, as they are now.  Raises StorageError, LockError or OSError."""
@@ -119,10 +168,8 @@ class Merging:
         with JournalLock(f"{self._folder}/lock"):
             mark = self._mark()
             if mark is not None and self._goes_on(mark, origins):
-                try:
+                with suppress(_Late):
                     return self._append(mark, origins)
-                except _Late:
-                    origins = [Origin(each.journal, each.folder, each.redactions) for each in origins]
             return self._anew(0 if mark is None else mark.generation, origins)
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -130,7 +177,7 @@ class Merging:
     def _goes_on(self, mark: Mark, origins: Sequence[Origin]) -> bool:
         """Whether what is merged is what these begin with; then each is put to where it has been merged up to."""
         known = {each.journal: mark.origins.get(each.journal) for each in origins}
-        if not mark.origins.keys() <= known.keys():
+        if not mark.origins.keys() <= known.keys() or any(found["is_damaged"] for found in mark.origins.values()):
             return False
         if any(found and found["redactions"] != each.redactions for each in origins for found in [known[each.journal]]):
             return False
@@ -153,11 +200,24 @@ class Merging:
         return self._write(mark.generation, mark.end, chain((first,), lines), origins)
 
     def _anew(self, last_generation: int, origins: Sequence[Origin]) -> JournalFolder:
+        for _ in range(ANEW_MAX):
+            self._remove_generations(last_generation)
+            origins = [each.anew() for each in origins]
+            lines = merge_sorted(*(each.lines() for each in origins), key=itemgetter(0, 1))
+            try:
+                folder = self._write(last_generation + 1, None, lines, origins)
+            except _Late:
+                continue
+            if any(each.redacted or each.redactions for each in origins):
+                self._remove_generations(last_generation + 1)
+            self.damaged = [each.folder for each in origins if each.is_damaged]
+            return folder
+        raise StorageError(f"{self._home.path} is not read twice alike. Is it being replaced? Try again")
+
+    def _remove_generations(self, but: int) -> None:
         for name in self._disk.list_folders(self._folder):
-            if name != str(last_generation):
+            if name != str(but):
                 self._disk.remove_tree(f"{self._folder}/{name}")
-        lines = merge_sorted(*(each.lines() for each in origins), key=itemgetter(0, 1))
-        return self._write(last_generation + 1, None, lines, origins)
 
     def _write(
         self, generation: int, start: Position | None, lines: Iterable[Placed], origins: Sequence[Origin]
@@ -212,6 +272,7 @@ class Merging:
                 "position": each.position,
                 "reached_us": each.reached_us,
                 "redactions": each.redactions,
+                "is_damaged": each.is_damaged,
             }
             for each in origins
             if each.position is not None
@@ -224,6 +285,16 @@ class Merging:
         finally:
             self._disk.close(descriptor)
         self._disk.rename(temporary, f"{self._folder}/{MARK}")
+
+
+def _redactions_in(line: CommitLine) -> list[Redaction]:
+    if _REDACTED_BYTES not in line.events:
+        return []
+    try:
+        blocks = decode_events(line.events, line.count)
+        return redactions_in(events_of(blocks, line.first, line.time_us, line.writer, line.session))
+    except CodecError:
+        return []
 
 
 def _renumbered(events: bytes, origin: Origin) -> bytes:

@@ -7,7 +7,10 @@
    resumes it on two machines has two continuations of one journal, and the server refuses the second.
 4. A journal that is there already, and has lost its end, is given it back (`remote/mending.py`).  One that goes on
    differently is not touched.
-5. Journals of other machines stand inside of the first one (`remote/mirror.py`), content of all of them together.
+5. Journals of other machines stand inside of the first one (`remote/mirror.py`), content of all of them together.  Who
+   reads the experiment there reads all of them as one (`origins.py`); who resumes it goes on with the first.
+6. What it was forked from comes too, where it is not there already.  What the server does not have of it stays missing,
+   and the reading says so.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..clock import sleep_s
-from ..errors import DivergedError, NetworkError, NotFoundError, RefusedError, StorageError
+from ..errors import AuthenticationError, DivergedError, NetworkError, NotFoundError, RefusedError, StorageError
 from ..facts.codec import CodecError, decode_events
 from ..facts.events import FILE_SAVED
 from ..journal.contents import ContentStore, Draft
@@ -26,12 +29,14 @@ from ..journal.copying import Content
 from ..journal.folder import JournalFolder
 from ..journal.reader import JournalReader
 from ..journal.survey import survey
-from ..prefix import Prefix
+from ..prefix import Prefix, parse_prefix
 from ..remote.batches import Next
 from ..remote.local_bytes import LocalBytes
 from ..remote.mending import give_back_end
 from ..remote.mirror import Mirror, ServerSource
 from ..remote.server import Server
+from .lineage import Lineage, forked_from
+from .origins import whole
 
 ATTEMPTS_MAX = 5
 RETRY_PAUSE_S = 0.5
@@ -53,11 +58,18 @@ class Pulled:
     missing: tuple[str, ...]
 
 
-def pull(prefix: Prefix, root: Path, server: Server, progress: Callable[[int, int], None] | None = None) -> Pulled:
+def pull(
+    prefix: Prefix,
+    root: Path,
+    server: Server,
+    progress: Callable[[int, int], None] | None = None,
+    children: frozenset[str] = frozenset(),
+) -> Pulled:
     """Brings an experiment below the dash root `root`; `progress` is told how many of how many files are there.
 
     Raises NotFoundError where the server has no such experiment, StorageError where what has come does not verify or
-    the disk refuses it, and what `Server` raises.  Calling it again goes on from where it was.
+    the disk refuses it, and what `Server` raises.  Calling it again goes on from where it was.  `children` are prefixes
+    that were forked from this one and are being brought.
     """
     folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
     try:
@@ -72,11 +84,25 @@ def pull(prefix: Prefix, root: Path, server: Server, progress: Callable[[int, in
             if each.experiment == folder.experiment:
                 mirror.release(each)
         files, new, missing = _bring_files(folder, folders, prefix.owner, server, progress)
+        whole(folder)
+        children |= {prefix.text}
+        for parent in _missing_parents(folders):
+            if parent.text not in children:
+                with suppress(NotFoundError, RefusedError, AuthenticationError):
+                    pull(parent, root, server, progress, children)
     except OSError as error:
         raise StorageError(
             f"{folder.experiment} cannot be written to: {error}. Nothing was lost; pull again"
         ) from error
     return Pulled(len(folders), events, files, new, given_back, tuple(missing))
+
+
+def _missing_parents(folders: list[JournalFolder]) -> Iterator[Prefix]:
+    """Rule 6."""
+    for folder in folders:
+        fork = forked_from(folder)
+        if fork is not None and Lineage(folder).damage():
+            yield parse_prefix(fork.prefix)
 
 
 def _check_lineage(folder: JournalFolder, prefix: str, server: Server) -> None:

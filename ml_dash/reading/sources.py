@@ -4,7 +4,8 @@ What is asked for is brought into a folder of this user's cache (`remote/mirror.
 new, and read there.  So every view, column, export and check is the same, and a second look costs what has come since.
 
 1. A server has one root in the cache, which takes the place of a dash root: `root_of` gives it, `folder_of` brings the
-   journal of one experiment into it, and who follows a journal there calls `refreshed` now and then.
+   journals of one experiment into it, those of several machines as one (`origins.py`), and those of what it was forked
+   from.  Who follows it calls `current` now and then, and goes on with the journal that it gives.
 2. Lists come from the server itself: they bring no journal.
 3. Nothing is written there: what a person wants to change is changed where it was recorded, and is shipped.
 """
@@ -20,19 +21,25 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..clock import monotonic_s
-from ..errors import ConfigurationError, NotFoundError, StorageError
+from ..errors import ConfigurationError, MlDashError, NetworkError, NotFoundError, StorageError
 from ..journal.copying import Content
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
 from ..opening.interpreter_end import last_things
 from ..opening.place import find_place
+from ..prefix import parse_prefix
 from ..state import Status
+from .bringing import bring_lineage
+from .origins import as_one, home_of, whole
 
 if TYPE_CHECKING:
+    from ..state.nouns import Fork
     from .listing import Summary
 
 MIRRORS = "mirrors"
 PAGE_ITEMS = 500
+EXPERIMENTS_MAX = 1_000_000
+"""A server that lists without end would fill the memory."""
 REFRESH_INTERVAL_S = 0.4
 """Who follows a journal asks the server no more often."""
 NEAREST_MAX = 3
@@ -52,43 +59,34 @@ class ServerSource:
         self._server = Server.at(url)
         self._mirror = Mirror(root, Journals(self._server))
         self._refreshed_s: dict[str, float] = {}
+        self._journals: dict[str, JournalFolder] = {}
+        self._lineages: dict[str, Fork | None] = {}
 
     def close(self) -> None:
         """Ends the connections; whoever asks again opens new ones."""
         self._server.close()
 
     def bring(self, prefix: str) -> JournalFolder:
-        """The journal of an experiment as the server has it now.
+        """The journals of an experiment as the server has them now, as one, and those of its ancestors.
 
         Raises NotFoundError, NetworkError, AuthenticationError, StorageError where the cache cannot be written.
         """
         try:
-            folders = self._mirror.refresh(prefix)
+            folders = bring_lineage(self._mirror, prefix, self._lineages)
+            if not folders:
+                raise NotFoundError(f"no experiment {prefix!r} on {self._server.url}. {self._hint(prefix)}")
+            home = JournalFolder(self.root.joinpath(*prefix.split("/")), prefix=prefix)
+            found = self._journals[prefix] = as_one(home, folders, are_caches=True)
         except OSError as error:
             raise StorageError(f"the cache {self.root} cannot be written to: {error}. Free space there") from error
-        if not folders:
-            raise NotFoundError(f"no experiment {prefix!r} on {self._server.url}. {self._hint(prefix)}")
         self._refreshed_s[prefix] = monotonic_s()
-        return folders[0] if len(folders) == 1 else self._merged(prefix, folders)
+        return found
 
-    def _merged(self, prefix: str, folders: list[JournalFolder]) -> JournalFolder:
-        """The journals of several machines as one."""
-        from .merging import Merging, Origin
-
-        home = JournalFolder(self.root.joinpath(*prefix.split("/")), prefix=prefix)
-        try:
-            origins = []
-            for folder in folders:
-                journal, redactions = self._mirror.origin_of(folder)
-                origins.append(Origin(journal, folder, redactions))
-            return Merging(home).merge(origins)
-        except OSError as error:
-            raise StorageError(f"the cache {self.root} cannot be written to: {error}. Free space there") from error
-
-    def refresh(self, prefix: str) -> None:
-        """Brings what is new, unless that was done a moment ago."""
+    def current(self, prefix: str) -> JournalFolder:
+        """The same, with what is new unless that was asked for a moment ago."""
         if monotonic_s() - self._refreshed_s.get(prefix, -REFRESH_INTERVAL_S) >= REFRESH_INTERVAL_S:
             self.bring(prefix)
+        return self._journals[prefix]
 
     def summaries(self, pattern: str, status: str | None, tags: Iterable[str]) -> list[Summary]:
         """All pages of them, newest first."""
@@ -96,9 +94,17 @@ class ServerSource:
         cursor: str | None = None
         while True:
             page, cursor = self._server.experiments(pattern, status, tuple(tags), PAGE_ITEMS, cursor)
-            found += [_summary_of(each) for each in page]
+            try:
+                found += [_summary_of(each) for each in page]
+            except (MlDashError, KeyError, TypeError, ValueError, AttributeError) as error:
+                url = self._server.url
+                raise NetworkError(f"{url} does not answer as agreed: expected summaries of experiments") from error
             if cursor is None:
                 return found
+            if len(found) > EXPERIMENTS_MAX:
+                raise NetworkError(
+                    f"{self._server.url} lists more than {EXPERIMENTS_MAX:,} experiments; narrow it down"
+                )
 
     def _hint(self, prefix: str) -> str:
         from difflib import get_close_matches
@@ -131,13 +137,18 @@ def source_of(root: Path) -> ServerSource | None:
     return _sources.get(root)
 
 
-def refreshed(folder: JournalFolder) -> bool:
-    """Brings what is new of a journal that a server has; False for one of this machine.  Raises as `bring` does."""
+def current(folder: JournalFolder) -> JournalFolder:
+    """Where to read the experiment on of which `folder` was given: what is new of a server has come, and journals of
+    other machines may have joined.  Raises as `bring` and `origins.as_one` do."""
     for root, source in list(_sources.items()):
         if root in folder.experiment.parents:
-            source.refresh(folder.prefix)
-            return True
-    return False
+            return source.current(folder.prefix)
+    return whole(folder)
+
+
+def is_on_server(folder: JournalFolder) -> bool:
+    """Whether it is a copy in the cache of what a server has."""
+    return any(root in folder.experiment.parents for root in _sources)
 
 
 def bring_content(folder: JournalFolder, content: Content) -> bool:
@@ -150,10 +161,11 @@ def bring_content(folder: JournalFolder, content: Content) -> bool:
     from ..remote.server import Server
     from .pulling import bring
 
-    servers = [source._server for root, source in _sources.items() if root in folder.experiment.parents]
-    servers += [Server.at(url) for url in cursor.marks(folder)]
+    home = home_of(folder)
+    servers = [source._server for root, source in _sources.items() if root in home.experiment.parents]
+    servers += [Server.at(url) for url in cursor.marks(home)]
     owner = folder.prefix.split("/", 1)[0]
-    return any(bring(ContentStore(folder), content, owner, server) for server in servers)
+    return any(bring(ContentStore(home), content, owner, server) for server in servers)
 
 
 def check_local(dash_url: object, what: str) -> None:
@@ -177,10 +189,16 @@ def _summary_of(members: dict[str, Any]) -> Summary:
     from .listing import Summary
 
     known = {name: members.get(name) for name in Summary.__slots__ if name in members}
+    # Whoever gets a name from a list goes on with it: to a folder, to a file.
+    parse_prefix(members["prefix"])
+    for name in ("seq", "sessions"):
+        known[name] = int(members.get(name) or 0)
+    for name in ("description", "error", "forked_from"):
+        known[name] = None if members.get(name) is None else str(members[name])
     status = members.get("status")
     known["status"] = Status(status) if status in Status.__members__ else None
     for name in ("tags", "bindrs"):
-        known[name] = tuple(members.get(name) or ())
+        known[name] = tuple(map(str, members.get(name) or ()))
     for name in ("created", "started", "updated"):
         text = members.get(name)
         known[name] = datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

@@ -17,12 +17,12 @@ from ..facts.events import LOG_WRITTEN, METRIC_LOGGED
 from ..journal.damage import Damage
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
-from ..journal.reader import JournalReader
 from ..state import State
 from .lineage import Lineage, blocks_of, reading
 from .replay import Replay
-from .sources import refreshed
+from .sources import current
 from .trend import Trend
+from .unread import Unread
 
 LINES_MAX = 20
 FIELDS_MAX = 2000
@@ -41,9 +41,8 @@ class Watch:
         self.lines: deque[tuple[int, str, str]] = deque(maxlen=LINES_MAX)
         """The last log lines: time in microseconds since 1970, level, message."""
         self._replay = Replay(folder)
-        self._reader = JournalReader(folder)
+        self._unread = Unread(folder, 0)
         self._commits: Iterator[CommitLine] | None = self._all()
-        self._given = 0
 
     @property
     def state(self) -> State:
@@ -59,12 +58,17 @@ class Watch:
 
         Raises StorageError where the folder cannot be read.
         """
-        refreshed(self.folder)
+        with reading(self.folder):
+            now = current(self.folder)
+        if now != self.folder:
+            # Trends and lines of what was given stay; the state is that of all journals there are.
+            self.folder, self._replay, self._commits = now, Replay(now), None
+            self._unread.go_on_in(now)
         deadline_s = monotonic_s() + time_s_max
         with reading(self.folder):
             self._replay.refresh()
             if self._commits is None:
-                self._commits = self._reader.commits()
+                self._commits = self._new()
             for line in self._commits:
                 self._add(line)
                 if monotonic_s() > deadline_s:
@@ -78,13 +82,14 @@ class Watch:
             if line.first > 0:
                 break
             yield line
-        yield from self._reader.commits()
+        yield from self._new()
+
+    def _new(self) -> Iterator[CommitLine]:
+        for line, behind in self._unread.commits():
+            if line.last > behind:
+                yield line
 
     def _add(self, line: CommitLine) -> None:
-        # After a failed sync history may go on in commits that begin with what was given already.
-        if 0 < line.last <= self._given:
-            return
-        self._given = max(self._given, line.last)
         try:
             for block in blocks_of(line):
                 if block.type == METRIC_LOGGED:

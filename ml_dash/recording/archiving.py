@@ -23,7 +23,7 @@ from ..journal.segment_file import file_status, is_archived, open_segment, zstan
 from ..journal.survey import Survey, survey
 from ..prefix import parse_prefix
 from ..reading.lineage import reading
-from ..reading.listing import folder_of, root_of
+from ..reading.listing import own_folder_of, root_of
 from ..reading.sources import check_local
 
 OnProgress = Callable[[int, int], object]
@@ -72,7 +72,7 @@ def archive(
     be written to or a segment cannot be read twice alike, LockError where another process archives or redacts here.
     """
     check_local(dash_url, "archiving")
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
+    folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))
     zstandard("Archiving")
     with reading(folder):
         found = survey(folder)

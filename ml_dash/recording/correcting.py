@@ -14,7 +14,8 @@ from ..facts.value_forms import describe
 from ..history import Root
 from ..logs import LogLevel
 from ..prefix import parse_prefix
-from ..reading.listing import folder_of, root_of
+from ..reading.listing import own_folder_of, root_of
+from ..reading.origins import own_number
 from ..reading.sources import check_local
 from ..run import nearest
 from ..state.corrections import CORRECTABLE, correctable_members
@@ -50,7 +51,8 @@ def correct(
     if values is not None and not isinstance(values, Mapping):
         raise ConfigurationError(f"values={describe(values):.100}: expected a mapping of names to corrected values")
     check_local(dash_url, "correcting")
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
+    folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))
+    seq = own_number(folder, seq)
     event = event_at(folder, prefix, seq)
     data = _checked(event, {**(values or {}), **more})
     return record_remark(

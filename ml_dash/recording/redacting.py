@@ -39,7 +39,8 @@ from ..journal.reader import JournalReader
 from ..journal.segment_file import open_segment
 from ..journal.writer import refuse_if_held
 from ..prefix import parse_prefix
-from ..reading.listing import folder_of, root_of
+from ..reading.listing import own_folder_of, root_of
+from ..reading.origins import own_number, whole
 from ..reading.sources import check_local
 from ..state.corrections import CORRECTABLE
 from ..state.forks import born_of, fork_of
@@ -91,14 +92,18 @@ def redact(
     if not isinstance(reason, str) or not reason.strip():
         raise ConfigurationError(f"reason={reason!r:.100}: expected text that says why the value had to go")
     check_local(dash_url, "redacting")
-    folder = folder_of(parse_prefix(prefix), root_of(dash_root))
+    folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))
     refuse_if_held(folder, "Redacting")
+    seq = own_number(folder, seq)
     event = event_at(folder, prefix, seq)
     trust = Trust(folder)
     appender = Appender(folder, new_id(), trusted=trust, on_sealed=trust.sealed)
     try:
         with rewriting(folder):
-            return _redact(folder, appender, event, field, reason)
+            redacted = _redact(folder, appender, event, field, reason)
+        # Where it was merged with those of other machines, that is done anew, without the value.
+        whole(folder)
+        return redacted
     except OSError as error:
         raise StorageError(
             f"{folder.path} cannot be written to: {error}. The value may still be there; redact it again as a user who "

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
@@ -30,7 +30,9 @@ from ..journal.disk import OPERATING_SYSTEM, Disk
 from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
 from ..journal.reader import JournalReader
 from .protocol import Head
-from .server import Server
+
+if TYPE_CHECKING:
+    from .server import Server
 
 MARK = "mirror.json"
 WRITE_BYTES = 4 * 1024 * 1024
@@ -97,15 +99,10 @@ class Mirror:
     def folder(self, prefix: str, journal: str) -> JournalFolder:
         """Where a journal of an experiment stands, or will stand."""
         first = JournalFolder(self._root.joinpath(*prefix.split("/")), self._disk, prefix)
-        known = self._journal_in(first)
+        known = journal_in(first)
         if known in (None, journal):
             return first
         return JournalFolder(first.experiment / JOURNAL / ORIGINS / journal, self._disk, prefix)
-
-    def origin_of(self, folder: JournalFolder) -> tuple[str, int]:
-        """The id of a journal that was brought, and how many redactions it had then.  Raises OSError."""
-        mark = self._mark_of(folder)
-        return (mark.journal, mark.redactions) if mark is not None else (self._journal_in(folder) or "", 0)
 
     def release(self, folder: JournalFolder) -> None:
         """All of a journal has come: from now on it is one of this machine, which is written to here and never by this
@@ -120,7 +117,7 @@ class Mirror:
 
     def _bring(self, prefix: str, head: Head) -> JournalFolder:
         folder = self.folder(prefix, head.journal)
-        mark = self._mark_of(folder)
+        mark = _mark_of(folder)
         if mark is None and folder.segment_numbers():
             return folder
         if mark is None:
@@ -143,9 +140,10 @@ class Mirror:
         path, waiting = folder.segment_path(number), bytearray()
         for chunk in self._source.read(prefix, head.journal, number, offset):
             waiting += chunk
-            if number == head.segment:
+            if number == head.segment and offset + len(waiting) >= head.offset:
                 # The source may have more by now, and the next look is told of that.
                 del waiting[max(0, head.offset - offset) :]
+                break
             if len(waiting) >= WRITE_BYTES:
                 self._put(path, offset, bytes(waiting))
                 offset += len(waiting)
@@ -160,27 +158,6 @@ class Mirror:
                 self._disk.close(self._disk.create_draft(path))
         self._disk.overwrite(path, offset, data)
 
-    def _journal_in(self, folder: JournalFolder) -> str | None:
-        mark = self._mark_of(folder)
-        if mark is not None:
-            return mark.journal
-        reader = JournalReader(folder)
-        found = (reader.header(number) for number in folder.segment_numbers())
-        return next((each[0].journal for each in found if each is not None), None)
-
-    def _mark_of(self, folder: JournalFolder) -> Mark | None:
-        path = f"{folder.path}/{MARK}"
-        try:
-            descriptor = self._disk.open_read(path)
-        except FileNotFoundError:
-            return None
-        try:
-            data = self._disk.read_at(descriptor, 0, 4096)
-        finally:
-            self._disk.close(descriptor)
-        members = orjson.loads(data)
-        return Mark(*(members[name] for name in Mark.__slots__))
-
     def _set_mark(self, folder: JournalFolder, mark: Mark) -> None:
         members = {name: getattr(mark, name) for name in Mark.__slots__}
         temporary = f"{folder.path}/.{MARK}.{new_id()}"
@@ -191,3 +168,51 @@ class Mirror:
         finally:
             self._disk.close(descriptor)
         self._disk.rename(temporary, f"{folder.path}/{MARK}")
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A journal that was brought, or one of this machine; `redactions` is how many there were when it was brought."""
+
+    journal: str
+    folder: JournalFolder
+    redactions: int
+
+
+def brought(folder: JournalFolder) -> Brought:
+    """What a folder holds; without a journal's id where nothing in it says one.  Raises OSError."""
+    mark = _mark_of(folder)
+    return Brought(journal_in(folder) or "", folder, 0 if mark is None else mark.redactions)
+
+
+def journals_below(first: JournalFolder) -> list[JournalFolder]:
+    """All journals of an experiment that stand where its first one does, that one first, the others by their ids."""
+    below = first.experiment / JOURNAL / ORIGINS
+    others = [
+        JournalFolder(below / name, first.disk, first.prefix) for name in sorted(first.disk.list_folders(str(below)))
+    ]
+    return [first, *(each for each in others if each.segment_numbers())]
+
+
+def journal_in(folder: JournalFolder) -> str | None:
+    """The id of the journal that stands, or will stand, in a folder."""
+    mark = _mark_of(folder)
+    if mark is not None:
+        return mark.journal
+    reader = JournalReader(folder)
+    found = (reader.header(number) for number in folder.segment_numbers())
+    return next((each[0].journal for each in found if each is not None), None)
+
+
+def _mark_of(folder: JournalFolder) -> Mark | None:
+    path = f"{folder.path}/{MARK}"
+    try:
+        descriptor = folder.disk.open_read(path)
+    except FileNotFoundError:
+        return None
+    try:
+        data = folder.disk.read_at(descriptor, 0, 4096)
+    finally:
+        folder.disk.close(descriptor)
+    members = orjson.loads(data)
+    return Mark(*(members[name] for name in Mark.__slots__))

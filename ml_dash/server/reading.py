@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 from ..errors import MlDashError
 from ..facts.values import to_plain
 from ..journal.folder import JournalFolder
-from ..reading.merging import Merging, Origin
+from ..reading.bringing import Forks, bring_lineage
+from ..reading.origins import as_one
 from ..reading.points import iso_time, metric_columns
 from ..reading.replay import Replay
-from ..remote.mirror import Mirror
+from ..remote.mirror import Mirror, journal_in, journals_below
 from ..remote.protocol import Head
 from ..state import State, to_plain_state
 from .dash_root import DashRoot
@@ -98,6 +99,7 @@ class Reading:
         self._library = library
         self._cache = cache
         self._merging = Lock()
+        self._forks: Forks = {}
         self._mirror = None if isinstance(library, DashRoot) else Mirror(cache, LoopSource(library, self.loop))
         self._threads = ThreadPoolExecutor(threads, "ml-dash-reading")
         self._known: OrderedDict[str, Known] = OrderedDict()
@@ -125,9 +127,9 @@ class Reading:
 
     def _folders(self, prefix: str) -> list[JournalFolder]:
         if self._mirror is not None:
-            return self._mirror.refresh(prefix)
+            return bring_lineage(self._mirror, prefix, self._forks)
         assert isinstance(self._library, DashRoot)
-        return [self._library.folder_of(prefix)]
+        return journals_below(self._library.folder_of(prefix))
 
     def _folder(self, prefix: str, journal: str | None) -> tuple[str | None, JournalFolder]:
         return self._choose(prefix, self._folders(prefix), journal)
@@ -136,7 +138,7 @@ class Reading:
         self, prefix: str, found_there: list[JournalFolder], journal: str | None
     ) -> tuple[str | None, JournalFolder]:
         """A journal, and where it is read; None and where all of them are read as one."""
-        folders = {_journal_of(each): each for each in found_there}
+        folders = {journal_in(each): each for each in found_there}
         if journal is None and len(folders) > 1:
             return None, self._merged(prefix, list(folders.values()))
         found = next(((name, folder) for name, folder in folders.items() if journal in (None, name)), None)
@@ -146,14 +148,11 @@ class Reading:
 
     def _merged(self, prefix: str, folders: list[JournalFolder]) -> JournalFolder:
         """The journals of several machines as one, in the order of every other reader (`reading/merging.py`)."""
-        assert self._mirror is not None
-        origins = []
-        for folder in folders:
-            journal, redactions = self._mirror.origin_of(folder)
-            origins.append(Origin(journal, folder, redactions))
+        if isinstance(self._library, DashRoot):
+            return as_one(self._library.folder_of(prefix), folders, are_caches=False)
         home = JournalFolder(self._cache.joinpath(*prefix.split("/")), prefix=prefix)
         with self._merging:
-            return Merging(home).merge(origins)
+            return as_one(home, folders, are_caches=True)
 
     def _known_of(self, folder: JournalFolder) -> Known:
         with self._knowing:
@@ -249,11 +248,3 @@ def summary_of(prefix: str, state: State, replay: Replay) -> dict[str, Any]:
 
 def _moment(time_us: int | None) -> str | None:
     return None if time_us is None else iso_time(time_us)
-
-
-def _journal_of(folder: JournalFolder) -> str | None:
-    from ..journal.reader import JournalReader
-
-    reader = JournalReader(folder)
-    found = (reader.header(number) for number in folder.segment_numbers())
-    return next((each[0].journal for each in found if each is not None), None)
