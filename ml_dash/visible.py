@@ -1,7 +1,8 @@
 """Text that somebody else wrote, made fit to be shown: on a terminal, in a log, in an error.
 
 A name, a log line or a server's answer may hold what a terminal takes for a command: to clear the screen, to change
-what was written before, to type into the shell.  None of these is left; they stand there as `\\x1b`.
+what was written before, to type into the shell.  None of these is left; they stand there as `\\u001b`, which within
+a text of JSON means the same.
 
 Pure: no I/O.
 """
@@ -26,4 +27,4 @@ def visible_line(text: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return ascii(found[0])[1:-1]
+    return f"\\u{ord(found[0]):04x}"
