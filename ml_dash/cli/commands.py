@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import ConfigurationError, MlDashError
+from ..visible import visible
 from .completing import complete_prefixes
 from .output import Output
 
@@ -143,7 +144,7 @@ def run() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except MlDashError as error:
-        print(f"ml-dash: {error}", file=sys.stderr)
+        print(f"ml-dash: {visible(str(error))}", file=sys.stderr)
         code = EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
     _leave(code if isinstance(code, int) else 0)
 

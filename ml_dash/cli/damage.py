@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from click.exceptions import Exit
 
 from ..journal.damage import Damage, DamageKind
+from ..visible import visible
 from .commands import EXIT_FAILED
 
 
@@ -27,7 +28,7 @@ def end_damaged(prefix: str, damage: Iterable[Damage]) -> None:
         return
     sys.stdout.flush()
     for each in found:
-        print(f"ml-dash: {prefix} is damaged: {what_is_damaged(each)}", file=sys.stderr)
+        print(visible(f"ml-dash: {prefix} is damaged: {what_is_damaged(each)}"), file=sys.stderr)
     print(f"ml-dash: shown is what is intact; `ml-dash verify {prefix}` says what to do", file=sys.stderr)
     raise Exit(EXIT_FAILED)
 

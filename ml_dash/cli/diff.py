@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,7 +77,7 @@ def command(
         output.json({"a": _side(old), "b": _side(new), "is_empty": found.is_empty, **found.as_dict()})
     elif output.is_plain:
         for row in _rows(found):
-            sys.stdout.write("\t".join(row.cells) + "\n")
+            output.cells(row.cells)
     else:
         _print(old, new, found, output)
     for run in (old, new):

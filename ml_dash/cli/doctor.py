@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def command(source: Source, output: Output) -> None:
     elif output.is_plain:
         for finding in found:
             cells = finding.verdict.value, finding.section, finding.name, finding.text, finding.advice
-            sys.stdout.write("\t".join(" ".join(cell.split()) for cell in cells) + "\n")
+            output.cells(" ".join(cell.split()) for cell in cells)
     else:
         _print(found, output)
     if not is_well:

@@ -15,6 +15,7 @@ from ..facts.events import COLUMNAR_TYPES, Event
 from ..history import events as read_events
 from ..history import load
 from ..reading.audit import commits
+from ..visible import visible
 from .commands import Source, reads_experiments
 from .completing import TYPE
 from .damage import end_damaged
@@ -113,9 +114,9 @@ class _Printer:
         output = self._output
         if output.as_json:
             # As `export` writes it, so that `import` makes the same experiment of it.
-            sys.stdout.write(to_line(event).decode())
+            sys.stdout.write(visible(to_line(event).decode()))
         elif output.is_plain:
-            sys.stdout.write("\t".join(_cells(event)) + "\n")
+            output.cells(_cells(event))
         else:
             day = event.time.astimezone().date()
             if day != self._date:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -90,7 +89,7 @@ def command(
         output.json([_json(entry) for entry in ordered])
     elif output.is_plain:
         for entry in ordered:
-            sys.stdout.write("\t".join(_cells(entry)) + "\n")
+            output.cells(_cells(entry))
     elif param is not None:
         _print_changes(ordered, output)
     elif oneline:

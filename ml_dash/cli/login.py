@@ -18,7 +18,7 @@ from ..remote.credentials import Kept
 from ..remote.logging_in import Pending, ask, wait
 from ..remote.server import Server, User
 from ..remote.transport import Transport, is_private
-from .output import Output
+from .output import Output, VisibleConsole
 from .server_options import asks_server
 
 
@@ -73,7 +73,7 @@ def _by_browser(url: str, no_browser: bool) -> tuple[str, str | None]:
     transport = Transport(url)
     pending = ask(transport, platform.node())
     # On stderr, with all that only people need: stdout may be read by a program.
-    people = Console(stderr=True, highlight=False, soft_wrap=True)
+    people = VisibleConsole(stderr=True, highlight=False, soft_wrap=True)
     _show(people, pending)
     if not no_browser and _has_browser():
         webbrowser.open(pending.verification_uri_complete)

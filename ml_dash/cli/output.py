@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import click
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from ..clock import monotonic_s
+from ..visible import visible, visible_line
 from .wording import to_json
 
 _Item = TypeVar("_Item")
@@ -25,6 +27,15 @@ GAP = 2
 LAST_COLUMN_WIDTH_MIN = 12
 PROGRESS_AFTER_S = 1.0
 STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
+
+
+class VisibleConsole(Console):
+    """A console on which nothing acts that others wrote: names, lines and answers are text (`visible.py`)."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(visible(text), style)
 
 
 def styled_status(status: object) -> Text:
@@ -37,7 +48,7 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = VisibleConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.is_plain = not self.console.is_terminal
 
     @contextmanager
@@ -64,7 +75,11 @@ class Output:
 
     def json(self, value: Any) -> None:
         """One JSON document on one line."""
-        sys.stdout.write(to_json(value) + "\n")
+        sys.stdout.write(visible(to_json(value)) + "\n")
+
+    def cells(self, row: Iterable[str]) -> None:
+        """A line with tabs between its values, for programs."""
+        sys.stdout.write("\t".join(map(visible_line, row)) + "\n")
 
     def line(self, text: str | Text) -> None:
         self.console.print(text, markup=False)
@@ -92,8 +107,8 @@ class Output:
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Names and their values; tab-separated in a pipe."""
         if self.is_plain:
-            for name, text in rows:
-                sys.stdout.write(f"{name}\t{text}\n")
+            for row in rows:
+                self.cells(row)
             return
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
@@ -109,7 +124,7 @@ class Output:
         """
         if self.is_plain:
             for row in rows:
-                sys.stdout.write("\t".join(cell.plain if isinstance(cell, Text) else cell for cell in row) + "\n")
+                self.cells(cell.plain if isinstance(cell, Text) else cell for cell in row)
             return
         cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
         widths = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(columns)]

@@ -213,7 +213,7 @@ def _print(watching: Watching, output: Output, follow: bool, once: bool, interva
                 output.json(_json(each, each.watch))
             elif output.is_plain:
                 for row in each.rows():
-                    sys.stdout.write("\t".join(_cells(each, each.watch, row)) + "\n")
+                    output.cells(_cells(each, each.watch, row))
             else:
                 for line in screen(each.prefix, each.watch, each.rates, now_us(), output.console.width, 10**6, False):
                     output.line(line)
