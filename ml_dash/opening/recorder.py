@@ -18,8 +18,7 @@ from ..errors import ExperimentError
 if TYPE_CHECKING:
     from ..journal.folder import JournalFolder
     from ..journal.writer import Writer
-    from ..reading.replay import Replay
-    from ..state import State
+    from ..reading.replay import Replay, Start
 
 
 def not_started() -> ExperimentError:
@@ -45,7 +44,7 @@ class Recorder:
         self.open_writer: Writer | None = None
         self._replay: Replay | None = None
         self._replay_process = 0
-        self._base: State | None = None
+        self._start: Start | None = None
         self.of_thread = threading.local()
 
     # -- what components use -------------------------------------------------------------------------------------
@@ -81,7 +80,7 @@ class Recorder:
             from ..reading.replay import Replay
 
             # A forked child must not go on with one that a thread of its parent may have been working on.
-            self._replay = Replay(folder) if self._base is None else Replay(folder, base=self._base)
+            self._replay = Replay(folder, start=self._start)
             self._replay_process = process
         return self._replay
 
@@ -98,12 +97,16 @@ class Recorder:
     def is_open(self) -> bool:
         return self.open_writer is not None
 
-    def open(self, folder: JournalFolder, writer: Writer, base: State | None = None) -> None:
-        """`base` is what other machines know of the experiment, where this one begins a journal."""
+    def open(self, folder: JournalFolder, writer: Writer, start: Start | None = None) -> None:
+        """`start` is what a server knows of the experiment."""
         if folder != self._folder:
-            self._folder, self._replay, self._base = folder, None, None
-        if base is not None:
-            self._replay, self._base = None, base
+            self._folder, self._replay, self._start = folder, None, None
+        if start is None and not self.disabled:
+            from .joining import start_here
+
+            start = start_here(folder)
+        if start is not None:
+            self._replay, self._start = None, start
         self.open_writer = writer
 
     def close(self) -> Writer:
@@ -117,4 +120,4 @@ class Recorder:
 
     def forget(self) -> None:
         """The experiment, which is not open, has been given another prefix."""
-        self._folder = self._replay = self._base = None
+        self._folder = self._replay = self._start = None

@@ -3,8 +3,8 @@
 1. Before it begins the server is asked once who we are, for at most `GREETING_TIMEOUT_S`.  A token that is not
    accepted, or that may not write there, is an AuthenticationError before anything is recorded.  A server that does not
    answer is one warning; the experiment is recorded on this machine and shipped once it does.
-2. An experiment that this machine has no journal of, and the server has, goes on from what the server knows: its
-   parameters, words, files and summaries are there to be read.  A journal that has lost its end is given it back.
+2. What other machines have recorded of the experiment is asked for (`joining.py`): its parameters, words, files and
+   summaries are there to be read.  A journal that has lost its end is given it back.
 3. When it ends, what is left is waited for, at most `ship_timeout_s`, with a progress bar where somebody looks.  Ctrl-C
    ends the waiting at once, and only that.  What has not arrived is said, with the command that ships it.
 4. Nothing of this raises once the session has begun, and the end of a training stays what it was.
@@ -27,10 +27,10 @@ from .interpreter_end import last_things
 
 if TYPE_CHECKING:
     from ..journal.folder import JournalFolder
+    from ..reading.replay import Start
     from ..remote.server import Server
     from ..remote.shipment import Step
     from ..remote.shipper import Finished, Shipper
-    from ..state import State
 
 GREETING_TIMEOUT_S = 5.0
 SHIP_TIMEOUT_S = 60.0
@@ -58,8 +58,8 @@ class Shipping:
         self._removes = removes
         self._shipper: Shipper | None = None
 
-    def greet(self) -> State | None:
-        """Rules 1 and 2; what the journal begins with.
+    def greet(self) -> Start | None:
+        """Rules 1 and 2; what the session begins with.
 
         Raises AuthenticationError, ConfigurationError where the token would travel unencrypted.
         """
@@ -75,11 +75,13 @@ class Shipping:
                 warn(f"{what}. Everything is recorded on this machine, and shipped as soon as that works")
             return None
         _unreachable.discard(self.url)
-        state: State | None = found
-        return state
+        start: Start | None = found
+        return start
 
-    def _ask(self) -> State | None:
+    def _ask(self) -> Start | None:
+        from ..remote.mirror import journal_in
         from ..remote.server import Server
+        from .joining import start_on
 
         server = Server.at(self.url, timeout_s=GREETING_TIMEOUT_S)
         try:
@@ -92,10 +94,11 @@ class Shipping:
                     f"prefix that begins with {user.owner!r}, or run `ml-dash login --dash-url {self.url}` as "
                     f"{self._prefix.owner!r}"
                 )
+            own = None
             if self._folder.segment_numbers():
                 self._mend(server)
-                return None
-            return _state_on(server, self._prefix.text)
+                own = journal_in(self._folder)
+            return start_on(server, self._prefix.text, own, GREETING_TIMEOUT_S)
         finally:
             server.close()
 
@@ -181,33 +184,6 @@ def ship_timeout_s(given: float | None) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not given >= 0:
         raise ConfigurationError(f"ship_timeout_s={given!r:.80}: expected seconds, 0 or more")
     return float(given)
-
-
-def _state_on(server: Server, prefix: str) -> State | None:
-    """What the server knows of the experiment; None where it knows none."""
-    from ..errors import RefusedError
-    from ..state.joining import joined
-    from ..state.plain_state import from_plain_state
-
-    try:
-        plain = server.state(prefix, timeout_s=GREETING_TIMEOUT_S)
-    except RefusedError as error:
-        if error.status == 404:
-            return None
-        if error.name == "several-journals":
-            return joined(_merged_state(server.url, prefix))
-        raise
-    return joined(from_plain_state(plain))
-
-
-def _merged_state(url: str, prefix: str) -> State:
-    """Where several machines have recorded it, as this one finds it by bringing their journals together."""
-    from ..reading.replay import Replay
-    from ..reading.sources import server_root, source_of
-
-    source = source_of(server_root(url))
-    assert source is not None
-    return Replay(source.bring(prefix)).refresh()
 
 
 def _within(timeout_s: float, ask: Callable[[], Any]) -> Any:

@@ -159,8 +159,8 @@ class Merging:
         self._home = home
         self._disk = home.disk
         self._folder = f"{home.path}/{MERGED}" if place is None else str(place)
-        self.damaged: list[JournalFolder] = []
-        """Of what was merged, the journals that are damaged."""
+        self.origins: Sequence[Origin] = ()
+        """What was merged, and how far."""
 
     def merge(self, origins: Sequence[Origin]) -> JournalFolder:
         """Where they stand merged, as they are now.  Raises StorageError, LockError or OSError."""
@@ -169,7 +169,9 @@ class Merging:
             mark = self._mark()
             if mark is not None and self._goes_on(mark, origins):
                 with suppress(_Late):
-                    return self._append(mark, origins)
+                    folder = self._append(mark, origins)
+                    self.origins = origins
+                    return folder
             return self._anew(0 if mark is None else mark.generation, origins)
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ class Merging:
                 continue
             if any(each.redacted or each.redactions for each in origins):
                 self._remove_generations(last_generation + 1)
-            self.damaged = [each.folder for each in origins if each.is_damaged]
+            self.origins = origins
             return folder
         raise StorageError(f"{self._home.path} is not read twice alike. Is it being replaced? Try again")
 

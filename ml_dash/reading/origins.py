@@ -17,12 +17,16 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..errors import ConfigurationError, LockError
+from ..journal.chain import Position
 from ..journal.checkpoint import Trust
 from ..journal.damage import Damage
 from ..journal.folder import JournalFolder
 from ..journal.reader import JournalReader
-from ..remote.mirror import brought, journals_below
+from ..remote.mirror import brought, journal_in, journals_below
 from .merging import MERGED, Merging, Origin
+
+WITHOUT = "without"
+"""Below `_journal`: merged journals of all machines but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +34,42 @@ class Merged:
     """What a merged journal is made of; `home` is where the experiment stands."""
 
     home: JournalFolder
-    journals: tuple[JournalFolder, ...]
-    damaged: tuple[JournalFolder, ...]
+    origins: tuple[Origin, ...]
+
+    @property
+    def journals(self) -> tuple[JournalFolder, ...]:
+        return tuple(each.folder for each in self.origins)
+
+    @property
+    def ends(self) -> tuple[Position, ...]:
+        """How far each of the journals has been merged."""
+        return tuple(each.position for each in self.origins if each.position is not None)
 
 
 _merged: dict[str, Merged] = {}
 
 
-def as_one(home: JournalFolder, journals: Iterable[JournalFolder], *, are_caches: bool) -> JournalFolder:
-    """These journals of the experiment at `home`, as one; the only one as it is.  Raises StorageError, OSError."""
+def as_one(
+    home: JournalFolder, journals: Iterable[JournalFolder], *, are_caches: bool, place: Path | None = None
+) -> JournalFolder:
+    """These journals of the experiment at `home`, as one; the only one as it is.  Raises StorageError, OSError.
+
+    It is made in `place`; by default in `home`, and if this user may not write there, in his cache.
+    """
     folders = list(journals)
     if len(folders) == 1:
         return folders[0]
     origins = [Origin(each.journal, each.folder, each.redactions, are_caches) for each in map(brought, folders)]
     try:
-        merging = Merging(home)
+        merging = Merging(home, place)
         merged = merging.merge(origins)
     except (OSError, LockError):
+        if place is not None:
+            raise
         # Not this user's to write to, perhaps.
         merging = Merging(home, _cache_of(home))
         merged = merging.merge(origins)
-    _merged[merged.path] = Merged(home, tuple(folders), tuple(merging.damaged))
+    _merged[merged.path] = Merged(home, tuple(merging.origins))
     return merged
 
 
@@ -72,11 +91,26 @@ def journals_of(folder: JournalFolder) -> tuple[JournalFolder, ...]:
     return (folder,) if found is None else found.journals
 
 
+def ends_of(folder: JournalFolder) -> tuple[Position, ...] | None:
+    """How far the journals were merged that this one is made of; None for one as it was recorded."""
+    found = _merged.get(folder.path)
+    return None if found is None else found.ends
+
+
+def others(
+    home: JournalFolder, journals: Iterable[JournalFolder], but: str, *, are_caches: bool
+) -> JournalFolder | None:
+    """All journals of the experiment at `home` but one, as one; None where there is no other."""
+    folders = [each for each in journals if journal_in(each) != but]
+    place = Path(home.path, WITHOUT, but)
+    return as_one(home, folders, are_caches=are_caches, place=place) if folders else None
+
+
 def damage_of(folder: JournalFolder) -> list[Damage]:
     """What does not replay in the journals that this one was merged of."""
     merged = _merged.get(folder.path)
     found: list[Damage] = []
-    for each in () if merged is None else merged.damaged:
+    for each in () if merged is None else (each.folder for each in merged.origins if each.is_damaged):
         reader = JournalReader(each, trusted=Trust(each))
         for _ in reader.commits():
             continue

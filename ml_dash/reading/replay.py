@@ -15,7 +15,7 @@ whether it was folded at once, step by step, or from a kept state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 
@@ -37,6 +37,16 @@ STREAM_MEMBERS = ("metrics", "tracks", "log_counts", "output_counts")
 KEEP_BYTES_MIN = 256 * 1024
 """Who has folded more than this keeps the state for the next reader.  What is less, a writer folds as it closes."""
 
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a journal is folded on top of: the state before its first event, and that behind a position in it, if what
+    other machines have recorded is known up to there (`state/joining.py`)."""
+
+    base: State
+    reached: tuple[Position, State] | None = None
+
+
 Commit = tuple[CommitLine, list[Block]]
 """A commit and its events; no blocks where this release cannot decode them."""
 
@@ -44,8 +54,8 @@ Commit = tuple[CommitLine, list[Block]]
 class Replay:
     """One experiment's state at event `at`, at a moment, or at the journal's end as it is at each `refresh`.
 
-    A folder without a journal has the state `base`, by default the empty one; with another one a state that was kept
-    does not count, and none is kept.  Raises JournalVersionError where a newer release wrote the journal.
+    A folder without a journal has the state that `start` says, by default the empty one; with a `start` a state that
+    was kept does not count, and none is kept.  Raises JournalVersionError where a newer release wrote the journal.
 
     With `at_a_glance` the state may lack metrics, tracks, the counts of lines, and what is unknown among them: a list
     of ten thousand experiments shows none of that.  Where folding is much work it has all, and is kept.
@@ -55,15 +65,16 @@ class Replay:
         self,
         folder: JournalFolder,
         at: int | datetime | None = None,
-        base: State = EMPTY,
+        start: Start | None = None,
         *,
         at_a_glance: bool = False,
     ) -> None:
         self.folder = folder
         self._at_a_glance = at_a_glance
         self.at = sequence_at(folder, at) if isinstance(at, datetime) else at
-        self._base = base
-        self.state = base
+        self._start = start
+        self._base = EMPTY if start is None else start.base
+        self.state = self._base
         self._refreshing = Lock()
         self._keep_bytes_min = KEEP_BYTES_MIN
         self._undrained: dict[str, list[int]] = {}
@@ -72,7 +83,7 @@ class Replay:
         self._gone: list[Damage] = []
         self._corrections: tuple[Correction, ...] = ()
         self._redactions: Mapping[int, Redaction] = {}
-        self._begin(from_kept=base is EMPTY)
+        self._begin(from_kept=True)
 
     # -- what it gives -------------------------------------------------------------------------------------------
 
@@ -146,7 +157,11 @@ class Replay:
         self._trust = Trust(self.folder)
         checkpoint = self._trust.checkpoint
         without = STREAM_MEMBERS if self._at_a_glance else ()
-        kept = checkpoint.state(without=without) if from_kept and checkpoint is not None else None
+        kept = None
+        if from_kept and self._start is not None:
+            kept = self._start.reached
+        elif from_kept and checkpoint is not None:
+            kept = checkpoint.state(without=without)
         if kept is not None and self.at is not None and kept[1].seq > self.at:
             kept = None
         self._kept: Position | None = kept[0] if kept is not None else None
@@ -232,7 +247,7 @@ class Replay:
             or self._at_a_glance
             or self.at is not None
             or position is None
-            or self._base is not EMPTY
+            or self._start is not None
         ):
             return
         damage = self.damage

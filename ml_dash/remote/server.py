@@ -181,9 +181,19 @@ class Server:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def state(self, prefix: str, at: int | str | None = None, timeout_s: float | None = None) -> dict[str, Any]:
-        """The plain state (`state/plain_state.py`) and what a summary has; `at` as in `ml_dash.load`."""
-        return self._object("GET", protocol.STATE, query={"prefix": prefix, "at": at}, timeout_s=timeout_s)
+    def state(
+        self,
+        prefix: str,
+        at: int | str | None = None,
+        without: str | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[str, Any]:
+        """The plain state (`state/plain_state.py`) and what a summary has; `at` as in `ml_dash.load`.
+
+        `without` a journal it is that of all others.
+        """
+        query = {"prefix": prefix, "at": at, "without": without}
+        return self._object("GET", protocol.STATE, query=query, timeout_s=timeout_s)
 
     @contextmanager
     def events(self, prefix: str, after: int = 0, last_id: str | None = None) -> Iterator[Iterator[bytes]]:

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 from ..errors import MlDashError
 from ..facts.values import to_plain
+from ..journal.chain import Position
 from ..journal.folder import JournalFolder
 from ..reading.bringing import Forks, bring_lineage
-from ..reading.origins import as_one
+from ..reading.origins import as_one, ends_of, others
 from ..reading.points import iso_time, metric_columns
 from ..reading.replay import Replay
 from ..remote.mirror import Mirror, journal_in, journals_below
@@ -108,9 +109,14 @@ class Reading:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def state(self, prefix: str, journal: str | None, at: int | datetime | None) -> dict[str, Any]:
-        """Of one journal, or of all that the experiment has as one.  Raises UnknownJournal, OutOfRange, MlDashError."""
-        return await self._in_thread(self._state, prefix, journal, at)
+    async def state(
+        self, prefix: str, journal: str | None, at: int | datetime | None, without: str | None = None
+    ) -> dict[str, Any]:
+        """Of one journal, or of all that the experiment has, or of all but one, as one.
+
+        Raises UnknownJournal, OutOfRange, MlDashError.
+        """
+        return await self._in_thread(self._state, prefix, journal, at, without)
 
     async def columns(self, prefix: str, journal: str | None, metric: str | None, attempts: str) -> dict[str, Any]:
         """Raises as `state` does, and UnknownMetric."""
@@ -146,6 +152,16 @@ class Reading:
             raise UnknownJournal(journal or prefix)
         return found
 
+    def _without(self, prefix: str, journal: str) -> JournalFolder:
+        """All journals but one as one.  Raises UnknownJournal where there is no other."""
+        folders = self._folders(prefix)
+        are_caches = self._mirror is not None
+        with self._merging:
+            found = others(folders[0], folders, journal, are_caches=are_caches) if folders else None
+        if found is None:
+            raise UnknownJournal(prefix)
+        return found
+
     def _merged(self, prefix: str, folders: list[JournalFolder]) -> JournalFolder:
         """The journals of several machines as one, in the order of every other reader (`reading/merging.py`)."""
         if isinstance(self._library, DashRoot):
@@ -162,16 +178,27 @@ class Reading:
                 self._known.popitem(last=False)
             return known
 
-    def _state(self, prefix: str, journal: str | None, at: int | datetime | None) -> dict[str, Any]:
-        name, folder = self._folder(prefix, journal)
+    def _state(
+        self, prefix: str, journal: str | None, at: int | datetime | None, without: str | None
+    ) -> dict[str, Any]:
+        if without is None:
+            name, folder = self._folder(prefix, journal)
+        else:
+            name, folder = None, self._without(prefix, without)
+        ends = ends_of(folder)
         newest = self._newest(folder)
         replay = newest if at is None else Replay(folder, at)
         state = replay.refresh()
+        if at is None and ends is not None and state.seq > (last_seq := sum(each.next_seq - 1 for each in ends)):
+            # More has been merged meanwhile; what is said of the journals belongs to this.
+            replay = Replay(folder, last_seq)
+            state = replay.refresh()
         if (at is not None and not state.seq) or (isinstance(at, int) and at != state.seq):
             raise OutOfRange(newest.refresh().seq)
         return {
             "prefix": prefix,
             "journal": name,
+            "journals": [_end(each) for each in ends or (newest.position,) if each is not None],
             "summary": summary_of(prefix, state, replay),
             **to_plain_state(state),
         }
@@ -225,6 +252,10 @@ _NOTHING: dict[str, Any] = {
     "error": None,
     "journals": 0,
 }
+
+
+def _end(end: Position) -> dict[str, Any]:
+    return {name: getattr(end, name) for name in ("journal", "segment", "offset", "next_seq", "hash")}
 
 
 def summary_of(prefix: str, state: State, replay: Replay) -> dict[str, Any]:

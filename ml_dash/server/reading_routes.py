@@ -93,13 +93,16 @@ async def experiments(request: Request) -> Response:
 
 
 async def state(request: Request) -> Response:
-    check_query(request, ["prefix", "journal", "at"])
+    check_query(request, ["prefix", "journal", "without", "at"])
     prefix = await readable_prefix(request)
     service = service_of(request)
     at = _moment(request.query_params.get("at"))
     await known_heads(service, prefix)
     async with _reading_problems():
-        return answer_json(await service.reading.state(prefix, journal_in_query(request), at))
+        journal, without = journal_in_query(request), journal_in_query(request, "without")
+        if journal is not None and without is not None:
+            raise Problem(400, "invalid-request", "journal and without: give one of the two")
+        return answer_json(await service.reading.state(prefix, journal, at, without))
 
 
 async def columns(request: Request) -> Response:

@@ -76,8 +76,8 @@ def journal_of(request: Request) -> str:
     return journal
 
 
-def journal_in_query(request: Request) -> str | None:
-    journal = request.query_params.get("journal")
+def journal_in_query(request: Request, name: str = "journal") -> str | None:
+    journal = request.query_params.get(name)
     if journal is not None and JOURNAL_ID.fullmatch(journal) is None:
         raise Problem(400, "invalid-request", "The id of a journal has 1 to 64 characters of 0-9 and a-z")
     return journal
