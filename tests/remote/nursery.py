@@ -53,10 +53,10 @@ def record(prefix: str, url: str, root: str | None, number: int, said: str, secr
             number += 1
             experiment.metrics("train").log(number=number, text="x" * random.randrange(200))
             os.write(file, b"%d\n" % number)
-            if count % 15 == 7:
+            if count % 10 == 3:
                 content = str(number) * random.randrange(FILE_BYTES // 4)
                 experiment.files.save_text(content, to=f"{number}.txt")
-            sleep(random.random() * 0.01)
+            sleep(random.random() * 0.008)
 
 
 def command(arguments: list[str]) -> None:

@@ -62,7 +62,8 @@ class Proxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._listening, limit=2**20))
+        start = asyncio.start_server(self._serve, sock=self._listening, limit=2**20)
+        self._server = self._loop.run_until_complete(start)
         self._loop.run_forever()
 
     def settle(self) -> None:
@@ -76,10 +77,11 @@ class Proxy:
 
     def close(self) -> None:
         async def end() -> None:
-            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            self._server.close()
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -95,7 +97,8 @@ class Proxy:
             while (request := await _message(reader)) is not None:
                 writer.write(await self._answer(request, writer))
                 await writer.drain()
-        except (Cut, OSError, EOFError, asyncio.LimitOverrunError):
+        except (Cut, OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            # Also when the proxy ends.
             writer.transport.abort()
         finally:
             writer.close()

@@ -28,7 +28,7 @@ from .nursery import Nursery
 from .proxy import Proxy
 
 DEADLINE_S = 120.0
-POINTS_MAX = 60
+POINTS_MAX = 120
 LIFE_S_MAX = 0.5
 SERVER_LIFE_S_MAX = 1.0
 SECRET = "hunter2-{}-{}-hunter2"
@@ -137,16 +137,27 @@ class Lane:
 
     def round(self) -> None:
         """A process that does something to the experiment and is killed amidst, mostly."""
-        role = self.random.choices(["record", "ship", "redact"], [7, 2, 1 if self.root is not None else 0])[0]
-        pid = self._begin("record" if not self.rounds else role)
+        roles = ["record"] * 6 + ["ship"] * 2 + ["redact"] * 2 * (self.root is not None)
+        role = self.random.choice(roles) if self.rounds else "record"
+        pid = self._begin(role)
         self.rounds += 1
         if self.random.random() < 0.85:
+            if role == "record" and self.random.random() < 0.8:
+                self._until_something_returned()
             time.sleep(self.random.random() * LIFE_S_MAX)
             if self.chaos.kill(pid) == -signal.SIGKILL:
                 self.chaos.kills[role] += 1
         else:
             self.chaos.nursery.wait(pid)
         self.check()
+
+    def _until_something_returned(self) -> None:
+        before, deadline = self._bytes_said(), time.monotonic() + 8 * LIFE_S_MAX
+        while self._bytes_said() == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _bytes_said(self) -> int:
+        return self._said.stat().st_size if self._said.exists() else 0
 
     def _begin(self, role: str) -> int:
         fork, url = self.chaos.nursery.fork, self.chaos.proxy.url
@@ -165,7 +176,7 @@ class Lane:
             number=self.rounds * 1000,
             said=str(self._said),
             secret=secret,
-            points=self.random.randrange(POINTS_MAX),
+            points=self.random.randrange(1, POINTS_MAX),
         )
 
     def check(self) -> None:
@@ -189,14 +200,16 @@ class Lane:
     def finish(self) -> None:
         """Nobody is killed any more: what is left arrives, and everything is there once."""
         chaos, url = self.chaos, self.chaos.proxy.url
+        assert chaos.nursery.wait(self._begin("record")) == 0
         if self.root is not None:
             arguments = {"prefix": self.prefix, "root": self.root, "secrets": self.secrets[::2]}
             assert chaos.nursery.wait(chaos.nursery.fork("redact", said=str(self._redacted), **arguments)) == 0
         assert chaos.command("ship", self.prefix, *self.where, "--dash-url", url) in ((0,) if self.root else (0, 2))
         run = ml_dash.load(self.prefix, dash_url=url)
         logged = run.metrics["train"].columns(attempts="all")["number"]
-        returned = [int(line) for line in self._said.read_text().split()] if self._said.exists() else []
+        returned = [int(line) for line in self._said.read_text().split()]
         assert max(Counter(logged).values(), default=1) == 1, "none twice"
+        assert returned, "something had"
         assert set(returned) <= set(logged), "none lost that had returned"
         if self.root is None:
             assert not self.folder.experiment.exists(), "it only waited there"

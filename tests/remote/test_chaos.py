@@ -15,7 +15,7 @@ from .proxy import FAULTS
 from .rounds import Lane, chaos_below, run_rounds
 
 LANES = 5
-FAULT_RATE = 0.25
+FAULT_RATE = 0.3
 
 
 def run(folder: Path, seed: int, rounds: int) -> None:
@@ -26,6 +26,7 @@ def run(folder: Path, seed: int, rounds: int) -> None:
         assert {"record", "ship", "redact", "server"} == chaos.kills.keys(), chaos.kills
 
 
+@pytest.mark.timeout(900)
 def test_a_hundred_rounds_of_kills_and_faults_lose_and_double_nothing(tmp_path: Path) -> None:
     run(tmp_path, 3, 100)
 
