@@ -82,7 +82,7 @@ class Account:
 
 
 def label_of(event: Event) -> Label | None:
-    """None for what no writer numbers: beginnings, ends, descriptions, rewinds.  Raises ValueError for what has changed."""
+    """None for what no writer numbers: beginnings, ends, rewinds.  Raises ValueError for what has changed."""
     data: Any = event.data
     match event.type:
         case "metric.logged":

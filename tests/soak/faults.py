@@ -81,7 +81,7 @@ class SmallDisk:
         self._path = world.root("small")
         self._path.mkdir(parents=True, exist_ok=True)
         self._bytes = SMALL_BYTES
-        self.is_mounted = os.geteuid() == 0 and self._mount("size=%d" % SMALL_BYTES)
+        self.is_mounted = os.geteuid() == 0 and self._mount(f"size={SMALL_BYTES}")
 
     def _mount(self, options: str) -> bool:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self._path)]

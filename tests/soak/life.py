@@ -1,6 +1,7 @@
 """A writer's life: it opens an experiment, records everything there is, and ends in one of many ways.
 
-As a child that the conductor forks, or in an interpreter of its own: `python -m tests.soak.life WORLD URL SPECIFICATION`.
+As a child that the conductor forks, or in an interpreter of its own:
+`python -m tests.soak.life WORLD URL SPECIFICATION`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Readers: a watcher follows a journal for long, a spot check looks at one thing and ends.  All may be killed anywhere."""
+"""Readers: a watcher follows a journal for long, a spot check looks at one thing and ends.  Each may be killed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ COUNTER = "count"
 
 @dataclass(frozen=True)
 class Journal:
-    """One experiment on one machine; `url` says whether its writers ship it, `is_forkable` whether others begin there."""
+    """One experiment on one machine."""
 
     machine: str
     prefix: str
