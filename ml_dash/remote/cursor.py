@@ -1,12 +1,13 @@
 """`_journal/shipped.json`: how far a journal has been shipped, and where to.  A hint, never the truth.
 
-    {"format":"ml-dash-shipped","version":1,"servers":{url: {"journal":…,"segment":…,"offset":…,"next_seq":…,"hash":…,
-     "files":[sha256, …]}, …}}
+    {"format":"ml-dash-shipped","version":1,"prefix":…,"servers":{url: {"journal":…,"segment":…,"offset":…,
+     "next_seq":…,"hash":…,"files":[sha256, …]}, …}}
 
 A server is always asked where its copy ends.  The hint is for what has to do without: `ml-dash ship`, which looks for
 what is waiting and where it should go, and for processes that wait while another one ships.  A position of null says
 that the journal belongs to that server and nothing has arrived yet.  Lost, stale, foreign or damaged, it costs a
-question more and changes nothing else.
+question more and changes nothing else.  In a folder that was copied or moved to another prefix it says which servers
+the journal belongs to, and nothing of what they have: that was acknowledged under the other prefix.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def marks(folder: JournalFolder) -> dict[str, Mark]:
         members = orjson.loads(data)
         if (members["format"], members["version"]) != (FORMAT, VERSION):
             return {}
-        return {url: _mark(each) for url, each in members["servers"].items()}
+        found = {url: _mark(each) for url, each in members["servers"].items()}
+        return found if members["prefix"] == folder.prefix else dict.fromkeys(found, Mark())
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
@@ -64,7 +66,8 @@ def save(folder: JournalFolder, url: str, mark: Mark) -> None:
     """Replaces the hint of one server.  Raises OSError."""
     disk = folder.disk
     known = {**marks(folder), url: mark}
-    document = {"format": FORMAT, "version": VERSION, "servers": {each: _members(known[each]) for each in known}}
+    servers = {each: _members(known[each]) for each in known}
+    document = {"format": FORMAT, "version": VERSION, "prefix": folder.prefix, "servers": servers}
     path = f"{folder.path}/.shipped.{new_id()}.new"
     descriptor = disk.create(path)
     try:

@@ -76,8 +76,8 @@ class Shipment:
         self._saved_s = -SAVE_INTERVAL_S
         self._is_saved = False
         self._too_long: str | None = None
-        known = cursor.marks(folder).get(server.url)
-        self._files = FileShipment(folder, prefix.split("/", 1)[0], known.files if known is not None else ())
+        self._hint = cursor.marks(folder).get(server.url, Mark())
+        self._files = FileShipment(folder, prefix.split("/", 1)[0], self._hint.files)
         self._look_for_files = True
 
     def close(self) -> None:
@@ -131,6 +131,11 @@ class Shipment:
 
     def _ask(self, journal: str) -> None:
         head = self.server.head(self._prefix, journal)
+        if self._hint.files and not _has_reached(head, self._hint.head):
+            # It has not what it had acknowledged, so it may have lost files as well: of each it is asked.
+            self._files.acknowledged.clear()
+            self._look_for_files = True
+        self._hint = Mark()
         self._journal = journal
         self._continue(head)
 
@@ -232,6 +237,12 @@ class Shipment:
             # It is a hint.
             return
         self._saved_s, self._is_saved = monotonic_s(), True
+
+
+def _has_reached(head: Head | None, hint: Head | None) -> bool:
+    if head is None or hint is None:
+        return False
+    return head.journal == hint.journal and (head.segment, head.offset) >= (hint.segment, hint.offset)
 
 
 def is_shipped(folder: JournalFolder, prefix: str, mark: Mark) -> bool:

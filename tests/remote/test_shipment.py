@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -81,6 +82,33 @@ def test_the_hint_decides_nothing(folder: JournalFolder, inside: InProcess, wire
     Path(folder.shipped_path).unlink()
     ship_all(Shipment(folder, PREFIX, server_through(wire)))
     assert wire.requests == asked + 1, "where the copy ends, and that is all there is"
+
+
+def test_a_folder_that_was_moved_to_another_owner_brings_its_files_along(
+    folder: JournalFolder, inside: InProcess, wire: Wire
+) -> None:
+    checksum = save(folder, b"weights")
+    ship_all(Shipment(folder, PREFIX, server_through(wire)))
+    prefix = "bob/ml/a"
+    moved = JournalFolder(folder.experiment.parents[2] / prefix, prefix=prefix)
+    moved.experiment.parent.mkdir(parents=True)
+    folder.experiment.rename(moved.experiment)
+    assert not is_shipped(moved, prefix, cursor.marks(moved)[URL]), "under this prefix nothing has arrived"
+    ship_all(Shipment(moved, prefix, server_through(wire)))
+    assert inside.blob("bob", checksum) == b"weights"
+    assert is_shipped(moved, prefix, cursor.marks(moved)[URL])
+
+
+def test_a_server_that_has_lost_everything_gets_everything_again(
+    folder: JournalFolder, inside: InProcess, wire: Wire, tmp_path: Path
+) -> None:
+    checksum = save(folder, b"weights")
+    ship_all(Shipment(folder, PREFIX, server_through(wire)))
+    shutil.rmtree(tmp_path / "server/store")
+    inside.restart()
+    ship_all(Shipment(folder, PREFIX, server_through(wire)))
+    assert copy_of(inside, folder) == valid_bytes(folder)
+    assert inside.blob("alice", checksum) == b"weights"
 
 
 @pytest.mark.parametrize("is_shipped_before", [False, True])
