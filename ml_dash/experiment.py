@@ -14,9 +14,11 @@ from .alarm import warn
 from .errors import ConfigurationError, LockError, StorageError
 from .opening import environment_variables
 from .opening.arguments import NORMAL, check_keywords, durability_of, take_deprecated
+from .opening.companions import Companions
+from .opening.components import COMPONENTS
 from .opening.decorator import PARAMETERS, decorate, parameter_of
-from .opening.description import Described
 from .opening.interpreter_end import unwritten
+from .opening.known import Known
 from .opening.lifecycle import ExperimentRun
 from .opening.place import DEFAULT_ROOT, OperationMode, find_place
 from .opening.recorder import Recorder, not_started
@@ -32,10 +34,6 @@ if TYPE_CHECKING:
     from .opening.forking import ForkPoint
     from .opening.shipping import Shipping
     from .params import ParametersBuilder
-    from .recording.output_capture import OutputCapture
-    from .recording.system_metrics import SystemMetrics
-    from .state import State
-    from .state.status import Status
     from .tracks import Tracks
 
 __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
@@ -43,7 +41,7 @@ __all__ = ["Experiment", "OperationMode", "ml_dash_experiment"]
 _Returned = TypeVar("_Returned")
 
 
-class Experiment(Described):
+class Experiment(Known):
     """One experiment, named by its prefix; the same prefix is the same experiment, and opening it appends.
 
         with Experiment("alice/mnist/baseline").run as experiment:
@@ -96,12 +94,7 @@ class Experiment(Described):
         **run_fields: Any,
     ) -> None:
         super().__init__()
-        if "remote" in run_fields:
-            remote = take_deprecated(run_fields, "remote", "dash_url")
-            dash_url = remote if dash_url is None else dash_url
-        if "local_path" in run_fields:
-            local_path = take_deprecated(run_fields, "local_path", "dash_root")
-            dash_root = local_path if dash_root is DEFAULT_ROOT and local_path is not None else dash_root
+        dash_root, dash_url = take_deprecated(run_fields, dash_root, dash_url)
         check_keywords(run_fields)
         if description is not None and readme is not None and description != readme:
             raise ConfigurationError(
@@ -120,14 +113,7 @@ class Experiment(Described):
             console=bool(console) and environment_variables.console(), disabled=environment_variables.is_disabled()
         )
         self._components: dict[str, Any] = {}
-        self._captures_output = bool(capture_output)
-        self._output: OutputCapture | None = None
-        self._sample_interval_s: float | None = None
-        self._sampler: SystemMetrics | None = None
-        if system_metrics is not False and not self._recorder.disabled:
-            from .recording.system_metrics import interval_of
-
-            self._sample_interval_s = interval_of(system_metrics)
+        self._companions = Companions(self._recorder, bool(capture_output), system_metrics)
         self._durable_seq = 0
         self._fork: ForkPoint | None = None
         if fork is not None:
@@ -205,22 +191,6 @@ class Experiment(Described):
         """Up to which event of the journal everything is known to survive power loss."""
         return self._recorder.writer().durable_seq if self._recorder.is_open else self._durable_seq
 
-    @property
-    def seq(self) -> int:
-        """The number of the journal's last event, all that this process has recorded included; 0 where nothing is
-        there.  Raises StorageError or LockError."""
-        if self._recorder.was_opened:
-            replay = self._recorder.replay()
-        else:
-            from .journal.writer import commit_open
-            from .reading.replay import Replay
-
-            commit_open(self._folder())
-            replay = Replay(self._folder())
-        # Of the journal, which the state may know more than.
-        replay.refresh()
-        return replay.position.next_seq - 1 if replay.position is not None else 0
-
     def expect(self, seq: int) -> AbstractContextManager[None]:
         """Records only if nobody has recorded anything behind event `seq`:
 
@@ -248,106 +218,7 @@ class Experiment(Described):
         if self._recorder.open_writer is None:
             raise not_started()
         found = self._components.get(name)
-        return found if found is not None else self._components.setdefault(name, _COMPONENTS[name](self._recorder))
-
-    # -- what it is ----------------------------------------------------------------------------------------------
-
-    @property
-    def prefix(self) -> str:
-        """`owner/project[/folder…]/name`."""
-        return self.run.prefix
-
-    @property
-    def owner(self) -> str:
-        """The first part of the prefix."""
-        return self.run.parsed_prefix().owner
-
-    @property
-    def project(self) -> str:
-        """The second part of the prefix."""
-        return self.run.parsed_prefix().project
-
-    @property
-    def name(self) -> str:
-        """The last part of the prefix; of two parts, the project's name."""
-        return self.run.parsed_prefix().name
-
-    @property
-    def mode(self) -> OperationMode:
-        """LOCAL (no url), REMOTE (url, and `dash_root=None`) or HYBRID (url and root)."""
-        return self._place.mode
-
-    @property
-    def id(self) -> str | None:
-        """The journal's id, made at its first start and the same ever after; None where there is no journal yet."""
-        if self._recorder.is_open:
-            position = self._recorder.writer().position
-            return position.journal if position is not None else None
-        from .reading.replay import Replay
-
-        replay = self._recorder.replay() if self._recorder.was_opened else Replay(self._folder())
-        replay.refresh()
-        return replay.position.journal if replay.position is not None else None
-
-    @property
-    def status(self) -> Status | None:
-        """RUNNING, COMPLETED, FAILED or CANCELLED, equal to these words; None where nothing has been started yet."""
-        from .state.status import Status
-
-        if self._recorder.is_open:
-            return Status.RUNNING
-        if self._recorder.disabled:
-            return Status(self.run.ended) if self.run.ended is not None else None
-        state = self._stored_state()
-        return state.status if state is not None else None
-
-    @property
-    def data(self) -> dict[str, Any] | None:
-        """What is known of the experiment, as plain data; None where nothing has been started yet."""
-        state = self._stored_state()
-        if state is None or state.created_us is None or state.time_us is None:
-            return None
-        from .clock import to_datetime
-        from .facts.copies import own_copy
-
-        return {
-            "id": self.id,
-            "name": self.name,
-            "owner": self.owner,
-            "project": self.project,
-            "prefix": self.prefix,
-            "status": str(self.status),
-            "description": state.description,
-            "tags": list(state.tags),
-            "bindrs": list(state.bindrs),
-            "metadata": own_copy(state.metadata),
-            "createdAt": to_datetime(state.created_us).isoformat(),
-            "updatedAt": to_datetime(state.time_us).isoformat(),
-        }
-
-    def _folder(self) -> JournalFolder:
-        from .journal.folder import JournalFolder
-
-        prefix = self.run.parsed_prefix()
-        path = self._place.root_for(self.run.api_url).joinpath(*prefix.segments)
-        if self._recorder.disabled:
-            from .opening.disabled import null_folder
-
-            return null_folder(path)
-        return JournalFolder(path, prefix=prefix.text)
-
-    def _stored_state(self) -> State | None:
-        """The state, with everything this process has recorded; None where there is no journal."""
-        if self._recorder.was_opened:
-            return self._recorder.replay().refresh()
-        folder = self._folder()
-        if not folder.exists():
-            return None
-        from .journal.writer import commit_open
-        from .reading.replay import Replay
-
-        commit_open(folder)
-        return Replay(folder).refresh()
+        return found if found is not None else self._components.setdefault(name, COMPONENTS[name](self._recorder))
 
     # -- sessions, on behalf of `run` ----------------------------------------------------------------------------
 
@@ -384,18 +255,9 @@ class Experiment(Described):
             self._shipping = shipping
         # Imported now: a child that is forked amid an import waits for its lock for ever, and a signal handler that
         # records amid one finds half a module.
-        for name in _COMPONENTS:
+        for name in COMPONENTS:
             self._component(name)
-        if self._captures_output:
-            from .recording.output_capture import OutputCapture
-
-            self._output = OutputCapture(self._recorder)
-            self._output.start()
-        if self._sample_interval_s is not None:
-            from .recording.system_metrics import SystemMetrics
-
-            self._sampler = SystemMetrics(self._recorder, self._sample_interval_s)
-            self._sampler.start()
+        self._companions.start()
 
     def _ship_to(self, prefix: Prefix, folder: JournalFolder, root: Path) -> Shipping | None:
         if self._ship_timeout_s is None:
@@ -410,12 +272,7 @@ class Experiment(Described):
         from .opening.session import end
 
         self._recorder.writer().refuse_if_held("Ending the session")
-        if self._output is not None:
-            self._output.close()
-            self._output = None
-        if self._sampler is not None:
-            self._sampler.close()
-            self._sampler = None
+        self._companions.close()
         writer = self._recorder.close()
         try:
             self._durable_seq = end(writer, event_type, why)
@@ -454,48 +311,6 @@ class Experiment(Described):
             "fork": str(self._fork) if self._fork is not None else None,
         }
         return _unpickled, (self.prefix, arguments)
-
-
-# --- components ---------------------------------------------------------------------------------------------
-
-
-def _params(recorder: Recorder) -> ParametersBuilder:
-    from .params import ParametersBuilder
-
-    return ParametersBuilder(recorder)
-
-
-def _logs(recorder: Recorder) -> Logs:
-    from .logs import Logs
-
-    return Logs(recorder)
-
-
-def _metrics(recorder: Recorder) -> Metrics:
-    from .metrics import Metrics
-
-    return Metrics(recorder)
-
-
-def _tracks(recorder: Recorder) -> Tracks:
-    from .tracks import Tracks
-
-    return Tracks(recorder)
-
-
-def _files(recorder: Recorder) -> Files:
-    from .files import Files
-
-    return Files(recorder)
-
-
-_COMPONENTS: Mapping[str, Callable[[Recorder], Any]] = {
-    "params": _params,
-    "logs": _logs,
-    "metrics": _metrics,
-    "tracks": _tracks,
-    "files": _files,
-}
 
 
 def ml_dash_experiment(

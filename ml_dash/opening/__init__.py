@@ -5,5 +5,6 @@ rewinding forking                          a training that goes on from an earli
 shipping left_to_ship                      journals that go to a server
 recorder disabled                          the one thing that params, logs, metrics, tracks and files hold
 arguments old_names place description      what was given, checked
+known components companions                parts of an Experiment: asked, recorded through, working beside it
 environment environment_variables caller secrets_mask     what is read of the process around it
 """

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..run import FIELDS, nearest
 from . import environment_variables
-from .place import Default
+from .place import DEFAULT_ROOT, Default
 
 NORMAL = Default("normal")
 DURABILITIES = ("normal", "strict")
@@ -29,9 +29,20 @@ def check_keywords(run_fields: Mapping[str, Any]) -> None:
             )
 
 
-def take_deprecated(given: dict[str, Any], old: str, new: str) -> Any:
-    """Takes out the value of an argument that goes by another name now."""
-    warnings.warn(f"Experiment({old}=…) is deprecated: write {new}=…", DeprecationWarning, stacklevel=3)
+def take_deprecated(run_fields: dict[str, Any], dash_root: Any, dash_url: Any) -> tuple[Any, Any]:
+    """`dash_root` and `dash_url`, which `run_fields` may have by the names they had once; takes those out of it."""
+    if "remote" in run_fields:
+        remote = _take(run_fields, "remote", "dash_url")
+        dash_url = remote if dash_url is None else dash_url
+    if "local_path" in run_fields:
+        local_path = _take(run_fields, "local_path", "dash_root")
+        dash_root = local_path if dash_root is DEFAULT_ROOT and local_path is not None else dash_root
+    return dash_root, dash_url
+
+
+def _take(given: dict[str, Any], old: str, new: str) -> Any:
+    # The line that is shown is the user's, who called `Experiment(…)`.
+    warnings.warn(f"Experiment({old}=…) is deprecated: write {new}=…", DeprecationWarning, stacklevel=4)
     return given.pop(old)
 
 
