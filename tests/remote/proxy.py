@@ -6,15 +6,16 @@ the servers behind it, on a connection of its own: who ships a journal through i
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
+import struct
+import time
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
+from itertools import count
 from random import Random
-from threading import Thread
-from typing import Any
+from threading import Lock, Thread
+from typing import BinaryIO
 
 FAULTS = (
     "refused",
@@ -31,7 +32,10 @@ FAULTS = (
     "bad gateway",
 )
 PAUSE_S_MAX = 0.15
+TIMEOUT_S = 30.0
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\nnope"
+RESET = struct.pack("ii", 1, 0)
+"""Closing then tells the other side that the connection is gone, not that it has come to its end."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 _NO_BODY = re.compile(rb"HTTP/1\.1 (?:1\d\d|204|304) ")
@@ -42,9 +46,9 @@ class Cut(Exception):
 
 
 class Proxy:
-    """Listens at `url` in a thread of its own; `servers` are the ports behind it; `rate` of all requests have a fault.
+    """Listens at `url`, with a thread for each connection; `servers` are the ports behind it.
 
-    `faults` counts what has been done.
+    `rate` of all requests have a fault; `faults` counts them.
     """
 
     def __init__(self, seed: int, rate: float) -> None:
@@ -53,150 +57,155 @@ class Proxy:
         self.faults: Counter[str] = Counter()
         self.requests = 0
         self._random = Random(seed)
-        self._late: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
+        self._turns = count()
+        self._lock = Lock()
+        self._clients: set[socket.socket] = set()
+        self._late: list[Thread] = []
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._thread = Thread(target=self._run, daemon=True)
+        self._thread = Thread(target=self._accept, daemon=True)
         self._thread.start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        start = asyncio.start_server(self._serve, sock=self._listening, limit=2**20)
-        self._server = self._loop.run_until_complete(start)
-        self._loop.run_forever()
 
     def settle(self) -> None:
         """No more faults; returns when everything that was held back has arrived."""
         self.rate = 0.0
-        asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result(60)
-
-    async def _settle(self) -> None:
         while self._late:
-            await asyncio.gather(*self._late, return_exceptions=True)
+            self._late.pop().join(2 * TIMEOUT_S)
 
     def close(self) -> None:
-        async def end() -> None:
-            self._server.close()
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:
-                for task in others:
-                    task.cancel()
-                await asyncio.gather(*others, return_exceptions=True)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Nobody is served any more."""
+        self.settle()
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self._thread.join(TIMEOUT_S)
+        with self._lock:
+            for client in self._clients:
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
 
-    # -- a connection of a client --------------------------------------------------------------------------------
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            with self._lock:
+                self._clients.add(client)
+            Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while (request := await _message(reader)) is not None:
-                writer.write(await self._answer(request, writer))
-                await writer.drain()
-        except (Cut, OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            # Also when the proxy ends.
-            writer.transport.abort()
-        finally:
-            writer.close()
+    def _serve(self, client: socket.socket) -> None:
+        client.settimeout(None)
+        with client, client.makefile("rb") as reader:
+            try:
+                while (request := _message(reader)) is not None:
+                    client.sendall(self._answer(request, client))
+            except (Cut, OSError, EOFError):
+                with suppress(OSError):
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            finally:
+                with self._lock:
+                    self._clients.discard(client)
 
-    async def _answer(self, request: bytes, client: asyncio.StreamWriter) -> bytes:
+    # -- a request -----------------------------------------------------------------------------------------------
+
+    def _answer(self, request: bytes, client: socket.socket) -> bytes:
         """Raises Cut, OSError or EOFError where there is none."""
-        random = self._random
-        self.requests += 1
-        fault = random.choice(FAULTS) if random.random() < self.rate else ""
+        with self._lock:
+            random = Random(self._random.random())
+            self.requests += 1
+            fault = random.choice(FAULTS) if random.random() < self.rate else ""
+            self.faults.update([fault] if fault else [])
         pause_s = random.random() * PAUSE_S_MAX
-        if fault:
-            self.faults[fault] += 1
         if fault == "bad gateway":
             return BAD_GATEWAY
-        await self._spoil_request(request, fault, pause_s)
-        if fault == "request slow":
-            answer = await self._forward(request, pause_s=pause_s)
-        elif fault == "doubled at once":
-            answer, _ = await asyncio.gather(self._forward(request), self._forward(request))
-        else:
-            answer = await self._forward(request)
+        self._spoil_request(request, fault, random, pause_s)
+        if fault == "doubled at once":
+            self._later(request, 0.0)
+        answer = self._forward(request, pause_s=pause_s if fault == "request slow" else 0.0)
         if fault == "doubled":
-            answer = await self._forward(request)
-        await self._spoil_answer(answer, fault, pause_s, client)
+            answer = self._forward(request)
         if fault == "repeated later":
-            self._later(self._forward(request), pause_s * 3)
+            self._later(request, pause_s * 3)
+        if fault == "answer late":
+            time.sleep(pause_s)
+        if fault == "answer cut":
+            client.sendall(answer[: random.randrange(len(answer))])
+        if fault in ("answer lost", "answer cut"):
+            raise Cut
         return answer
 
-    async def _spoil_request(self, request: bytes, fault: str, pause_s: float) -> None:
+    def _spoil_request(self, request: bytes, fault: str, random: Random, pause_s: float) -> None:
         if fault == "request lost":
-            await asyncio.sleep(pause_s)
+            time.sleep(pause_s)
         elif fault == "request cut":
-            await self._forward(request[: self._random.randrange(len(request))], is_whole=False)
+            self._forward(request[: random.randrange(len(request))], is_whole=False)
         elif fault == "held":
-            self._later(self._forward(request), pause_s * 3)
+            self._later(request, pause_s * 3)
         elif fault != "refused":
             return
         raise Cut
 
-    async def _spoil_answer(self, answer: bytes, fault: str, pause_s: float, client: asyncio.StreamWriter) -> None:
-        if fault == "answer late":
-            await asyncio.sleep(pause_s)
-        if fault == "answer cut":
-            client.write(answer[: self._random.randrange(len(answer))])
-            await client.drain()
-        if fault in ("answer lost", "answer cut"):
-            raise Cut
-
-    def _later(self, work: Coroutine[Any, Any, bytes], pause_s: float) -> None:
-        async def wait() -> None:
-            await asyncio.sleep(pause_s)
+    def _later(self, request: bytes, pause_s: float) -> None:
+        def work() -> None:
+            time.sleep(pause_s)
             with suppress(OSError, EOFError):
-                await work
+                self._forward(request)
 
-        task = self._loop.create_task(wait())
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        self._late.append(thread)
 
-    async def _forward(self, request: bytes, *, is_whole: bool = True, pause_s: float = 0.0) -> bytes:
-        port = self.servers[self.requests % len(self.servers)]
-        self.requests += 1
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-        try:
+    def _forward(self, request: bytes, *, is_whole: bool = True, pause_s: float = 0.0) -> bytes:
+        port = self.servers[next(self._turns) % len(self.servers)]
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)) as server:
             if pause_s:
                 half = len(request) // 2
-                writer.write(request[:half])
-                await writer.drain()
-                await asyncio.sleep(pause_s)
+                server.sendall(request[:half])
+                time.sleep(pause_s)
                 request = request[half:]
-            writer.write(request)
-            await writer.drain()
+            server.sendall(request)
             if not is_whole:
                 return b""
-            answer = await _message(reader, is_head=request.startswith(b"HEAD "))
-            if answer is None:
-                raise EOFError
-            return answer
-        finally:
-            writer.transport.abort()
+            with server.makefile("rb") as reader:
+                answer = _message(reader, is_head=request.startswith(b"HEAD "))
+        if answer is None:
+            raise EOFError
+        return answer
 
 
-async def _message(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes | None:
+def _message(reader: BinaryIO, *, is_head: bool = False) -> bytes | None:
     """A request or an answer, all its bytes; None where the connection ends before one begins.  Raises EOFError."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise
-        return None
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = reader.readline()
+        if not line:
+            if head:
+                raise EOFError
+            return None
+        head += line
     if is_head or _NO_BODY.match(head):
         return head
     if _CHUNKED.search(head):
-        chunks = [head]
-        while True:
-            line = await reader.readuntil(b"\r\n")
-            size = int(line.split(b";")[0], 16)
-            chunks += [line, await reader.readexactly(size + 2)]
-            if size == 0:
-                return b"".join(chunks)
+        return head + _chunks(reader)
     length = _LENGTH.search(head)
-    return head + await reader.readexactly(int(length[1])) if length else head
+    return head + _exactly(reader, int(length[1])) if length else head
+
+
+def _chunks(reader: BinaryIO) -> bytes:
+    chunks = b""
+    while True:
+        line = reader.readline()
+        size = int(line.split(b";")[0] or b"0", 16) if line.endswith(b"\r\n") else -1
+        if size < 0:
+            raise EOFError
+        chunks += line + _exactly(reader, size + 2)
+        if size == 0:
+            return chunks
+
+
+def _exactly(reader: BinaryIO, size: int) -> bytes:
+    data = reader.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
