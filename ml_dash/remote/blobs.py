@@ -54,6 +54,11 @@ class FileShipment:
         return len(self._waiting)
 
     @property
+    def names(self) -> frozenset[str]:
+        """Of these the checksums."""
+        return frozenset(self._waiting)
+
+    @property
     def waiting_bytes(self) -> int:
         done = sum((self._parts or {}).values()) if self._parts_of in self._waiting else 0
         return sum(self._waiting.values()) - done

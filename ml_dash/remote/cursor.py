@@ -12,6 +12,7 @@ the journal belongs to, and nothing of what they have: that was acknowledged und
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from .protocol import Head
 
 FORMAT = "ml-dash-shipped"
 VERSION = 1
+_TEMPORARY_NAME = re.compile(r"\.shipped\.[0-9a-z]+\.new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ def save(folder: JournalFolder, url: str, mark: Mark) -> None:
     known = {**marks(folder), url: mark}
     servers = {each: _members(known[each]) for each in known}
     document = {"format": FORMAT, "version": VERSION, "prefix": folder.prefix, "servers": servers}
+    for name in disk.list_names(folder.path):
+        # Of who was killed here.  If it lives, its hint is not saved, and it tries again.
+        if _TEMPORARY_NAME.fullmatch(name):
+            disk.remove(f"{folder.path}/{name}")
     path = f"{folder.path}/.shipped.{new_id()}.new"
     descriptor = disk.create(path)
     try:

@@ -264,6 +264,40 @@ def is_shipped(folder: JournalFolder, prefix: str, mark: Mark) -> bool:
     return not files.waiting
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What stood on this machine when somebody began to wait: the journal up to `end`, and the content of `files`.
+
+    While others go on recording, a copy may reach it that never is all there is.
+    """
+
+    end: Position | None
+    files: frozenset[str]
+
+    def is_reached(self, mark: Mark) -> bool:
+        """By the hint."""
+        head, end = mark.head, self.end
+        is_there = end is None or (
+            head is not None
+            and head.journal == end.journal
+            and (head.segment, head.offset) >= (end.segment, end.offset)
+        )
+        return is_there and self.files <= mark.files
+
+
+def goal_of(folder: JournalFolder, prefix: str) -> Goal:
+    """As of now.  Raises OSError."""
+    local = LocalBytes(folder)
+    try:
+        local.look()
+        end = local.newest_end()
+    finally:
+        local.close()
+    files = FileShipment(folder, prefix.split("/", 1)[0])
+    files.look()
+    return Goal(end, files.names)
+
+
 def root_of(folder: JournalFolder) -> str:
     """The dash root that an experiment's folder is below."""
     return str(folder.experiment.parents[len(folder.prefix.split("/")) - 1])

@@ -33,7 +33,7 @@ from ..journal.lock import hold_alone, release
 from . import cursor
 from .backoff import pause_s
 from .server import Server
-from .shipment import Shipment, Step, is_shipped, root_of
+from .shipment import Goal, Shipment, Step, goal_of, root_of
 
 LOOK_INTERVAL_S = 0.5
 """Between two looks at a journal of which everything has been shipped."""
@@ -84,6 +84,7 @@ class Shipper:
         self._answered = 0
         self._refused = 0
         self._is_elsewhere = False
+        self._goal: tuple[int, Goal] | None = None
         self._has_token = True
         self._is_given_up = False
 
@@ -255,12 +256,18 @@ class Shipper:
         return False
 
     def _elected_elsewhere(self) -> float:
-        """Another process ships: by its hint we see how far it is."""
+        """Another process ships: by its hint we see how far it is.
+
+        What was there when it was asked for is waited for, and not what others have recorded since: they may go on for
+        days.
+        """
         asked, self._is_elsewhere = self._asked, True
         if self._is_finishing:
             with suppress(OSError, MlDashError):
+                if self._goal is None or self._goal[0] != asked:
+                    self._goal = asked, goal_of(self._folder, self._prefix)
                 mark = cursor.marks(self._folder).get(self._url)
-                if mark is not None and is_shipped(self._folder, self._prefix, mark):
+                if mark is not None and self._goal[1].is_reached(mark):
                     self._answered, self._last = asked, NOTHING_LEFT
                     self._told.ring()
         return LOOK_INTERVAL_S if self._is_finishing else ELECTION_INTERVAL_S

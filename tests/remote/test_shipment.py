@@ -20,7 +20,7 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.lock import hold_alone, release
 from ml_dash.remote import blobs, cursor
 from ml_dash.remote.server import Server
-from ml_dash.remote.shipment import Shipment, is_shipped
+from ml_dash.remote.shipment import Shipment, Step, is_shipped
 from ml_dash.remote.shipper import Shipper
 
 from ..histories import event, point
@@ -302,6 +302,38 @@ def test_whoever_does_not_hold_the_lock_waits_for_who_does(
     assert getattr(found[0], "is_complete", None) is True
     release(descriptor, folder.disk)
     assert shipper.join(60)
+
+
+def test_whoever_waits_for_another_does_not_wait_for_what_is_recorded_meanwhile(
+    folder: JournalFolder, wire: Wire
+) -> None:
+    descriptor = folder.disk.create(folder.ship_lock_path)
+    assert hold_alone(descriptor, folder.ship_lock_path)
+    save(folder, b"weights")
+    shipper = shipper_of(folder, lambda: server_through(wire))
+    other, recorded = Shipment(folder, PREFIX, server_through(wire)), 0
+
+    def meanwhile(_: Step) -> None:
+        nonlocal recorded
+        if recorded == 2:
+            # All that was there when the waiting began arrives, and more is recorded at once.
+            ship_all(other)
+        recorded += 1
+        append(folder.experiment, ("s1", [point("train", step=20 + recorded)]))
+
+    finished = shipper.finish(60, meanwhile)
+    assert finished.is_complete
+    assert recorded > 2
+    release(descriptor, folder.disk)
+    assert shipper.join(60)
+
+
+def test_a_hint_that_was_half_written_by_a_killed_process_is_cleared_away(folder: JournalFolder) -> None:
+    left = Path(folder.path) / ".shipped.k10wb0emz0000000j1.new"
+    left.write_bytes(b'{"format":')
+    cursor.save(folder, URL, cursor.Mark())
+    assert not left.exists()
+    assert cursor.marks(folder) == {URL: cursor.Mark()}
 
 
 def test_ctrl_c_ends_the_waiting_at_once(folder: JournalFolder) -> None:
