@@ -30,21 +30,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from .errors import ConfigurationError, PrefixError, TemplateError
+from .errors import ConfigurationError
 from .ids import new_id, new_snowflake
 from .opening import environment_variables
 from .opening.caller import user_script
-from .prefix import EXPECTED
+from .opening.nearest import nearest
+from .opening.templates import resolved
 
 PROJECT_ROOT_FILES = ("pyproject.toml", "requirements.txt", "setup.py", "setup.cfg")
 DEFAULT_API_URL = "https://api.dash.ml"
 DEFAULT_JOB_NAME = "{now:%H.%M.%S}/{job_counter:03d}-{unique}"
-NESTING_MAX = 10
-"""Values that are templates are resolved this often; what has braces then stands for itself."""
 
 _counting = threading.Lock()
 _loaded = datetime.now()
@@ -255,14 +254,6 @@ def check_field(name: str) -> None:
         raise _no_field(name)
 
 
-def nearest(name: str, known: frozenset[str]) -> str:
-    """` Did you mean …?`, or nothing where nothing is near."""
-    from difflib import get_close_matches
-
-    found = get_close_matches(name, sorted(known), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
-
-
 def _no_field(name: str) -> AttributeError:
     return AttributeError(f"RUN has no field {name!r}.{nearest(name, FIELDS)} It has {', '.join(sorted(FIELDS))}")
 
@@ -275,82 +266,19 @@ def _next_job_counter() -> Any:
         return counter
 
 
-# --- templates ----------------------------------------------------------------------------------------------
-
-
 def expand(template: object, run: RUN, previous_name: str | None = None) -> str:
-    """`template` with every placeholder replaced by a field of `run`, until none is left.
+    """`template` with every placeholder replaced by a field of `run`; `previous_name` is `name` where `run` has none.
 
-    `previous_name` is what `name` stands for where `run` has none.  Raises TemplateError where a placeholder stands for
-    nothing or, over and over, for itself; PrefixError where the template is no str.
+    Raises TemplateError where a placeholder stands for nothing or, over and over, for itself; PrefixError where the
+    template is no str.
     """
-    if not isinstance(template, str):
-        raise PrefixError(f"prefix {template!r:.200} is a {type(template).__name__}, not a str. {EXPECTED}")
-    fields = _Placeholders(run, template, previous_name)
-    text = template
-    for _ in range(NESTING_MAX):
-        if "{" not in text and "}" not in text:
-            return text
-        try:
-            text = text.format_map(fields)
-        except TemplateError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise TemplateError(
-                f"prefix template {template!r:.400} cannot be read: {error}. Expected placeholders such as {{user}} or "
-                "{now:%Y-%m-%d}; every brace belongs to one"
-            ) from error
-    raise TemplateError(
-        f"prefix template {template!r:.400} never resolves: after {NESTING_MAX} rounds it still has placeholders, "
-        f"{text!r:.200}. Look for a field of RUN whose value names itself"
-    )
 
-
-class _Placeholders(Mapping[str, Any]):
-    """What `str.format_map` asks."""
-
-    def __init__(self, run: RUN, template: str, previous_name: str | None) -> None:
-        self._run = run
-        self._template = template
-        self._previous_name = previous_name
-
-    def __getitem__(self, name: str) -> Any:
-        if name in ("RUN", "EXP"):
-            return _Dotted(self, name)
-        return self.look_up(name, name)
-
-    def look_up(self, name: str, written: str) -> Any:
-        """The field `name`, which the template calls `written`."""
-        if name not in FIELDS:
-            raise TemplateError(
-                f"prefix template {self._template!r:.400} has the placeholder {{{written}}}, and there is no field "
-                f"{name!r}.{nearest(name, FIELDS)} There are {', '.join(sorted(FIELDS))}"
-            )
-        value = self._run._value(name)
+    def value_of(name: str) -> Any:
+        value = run._value(name)
         if value is None and name == "name":
-            value = self._previous_name
+            value = previous_name
         if value is None and name == "id":
-            value = self._run.id = new_snowflake()
-        if value is None:
-            raise TemplateError(
-                f"prefix template {self._template!r:.400} has the placeholder {{{written}}}, and {name!r} has no value "
-                f"yet. Set it first: RUN.{name} = …"
-            )
+            value = run.id = new_snowflake()
         return value
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(FIELDS)
-
-    def __len__(self) -> int:
-        return len(FIELDS)
-
-
-class _Dotted:
-    """`{RUN.field}` and `{EXP.field}`."""
-
-    def __init__(self, placeholders: _Placeholders, word: str) -> None:
-        self._placeholders = placeholders
-        self._word = word
-
-    def __getattr__(self, name: str) -> Any:
-        return self._placeholders.look_up(name, f"{self._word}.{name}")
+    return resolved(template, value_of, FIELDS)

@@ -4,7 +4,7 @@ lifecycle decorator session failure interpreter_end     sessions: how they begin
 rewinding forking                          a training that goes on from an earlier step, or from another one
 shipping left_to_ship                      journals that go to a server
 recorder disabled                          the one thing that params, logs, metrics, tracks and files hold
-arguments old_names place description      what was given, checked
+arguments old_names nearest templates place description     what was given, checked
 known components companions                parts of an Experiment: asked, recorded through, working beside it
 environment environment_variables caller secrets_mask     what is read of the process around it
 """

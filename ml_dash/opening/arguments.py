@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..run import FIELDS, nearest
+from ..run import FIELDS
 from . import environment_variables
+from .nearest import nearest
 from .place import DEFAULT_ROOT, Default
 
 NORMAL = Default("normal")

@@ -12,8 +12,8 @@ from ..errors import ConfigurationError
 from ..facts.events import RUN_REWOUND
 from ..facts.value_forms import describe
 from ..facts.values import from_plain, to_plain
-from ..run import nearest
 from ..state.attempts import STEP_FIELDS
+from .nearest import nearest
 
 if TYPE_CHECKING:
     from ..journal.writer import Writer

@@ -13,11 +13,11 @@ from ..facts.events import LOG_WRITTEN, OUTPUT_WRITTEN, PARAMS_SET, TRACK_APPEND
 from ..facts.value_forms import describe
 from ..history import Root
 from ..logs import LogLevel
+from ..opening.nearest import nearest
 from ..prefix import parse_prefix
 from ..reading.listing import own_folder_of, root_of
 from ..reading.origins import own_number
 from ..reading.sources import check_local
-from ..run import nearest
 from ..state.corrections import CORRECTABLE, correctable_members
 from .remarks import event_at, record_remark, who
 
