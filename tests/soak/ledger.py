@@ -22,7 +22,7 @@ from typing import Any
 
 SLOTS = (
     "returned intended flushed weak_from squeezed_from corrected correcting pid is_over death began_seq rewound "
-    "rewinding blocks is_limited"
+    "rewinding"
 ).split()
 _OFFSET = {name: 8 * index for index, name in enumerate(SLOTS)}
 _BYTES = 4096
@@ -32,14 +32,17 @@ _NUMBER = struct.Struct("<q")
 class Ledger:
     """Of one life; its numbers are attributes."""
 
+    life: int
+    _path: Path
+    _map: mmap.mmap
+
     def __init__(self, folder: Path, life: int) -> None:
-        object.__setattr__(self, "life", life)
-        object.__setattr__(self, "_path", folder / f"{life:06d}")
+        self.__dict__.update(life=life, _path=folder / f"{life:06d}")
         descriptor = os.open(folder / f"{life:06d}.ledger", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if os.fstat(descriptor).st_size < _BYTES:
                 os.truncate(descriptor, _BYTES)
-            object.__setattr__(self, "_map", mmap.mmap(descriptor, _BYTES))
+            self.__dict__["_map"] = mmap.mmap(descriptor, _BYTES)
         finally:
             os.close(descriptor)
 

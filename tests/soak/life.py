@@ -304,7 +304,6 @@ class Life:
             self._must_be_small_disk()
         else:
             self._called(2)
-            self.ledger.blocks += 1
 
     def _must_be_small_disk(self) -> None:
         if self.specification.journal.machine != "small":
