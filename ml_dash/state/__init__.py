@@ -8,7 +8,15 @@ draft           a state under construction
 corrections     what events say after they were corrected
 redactions      values that were taken out of the bytes of a commit
 session_events  what events say of sessions and writers
+stream_events   what they say of metrics, tracks, log lines and output
+file_events     what they say of saved files
 fold            events → state
+attempts        which points count where a training went back
+supersessions   which attempt took the place of which steps of another one
+forks           what a fork begins with
+joining         what a machine begins with that joins others
+standing        files that are not deleted
+differences     what differs between two states
 plain_state     state ↔ plain JSON, for the checkpoint
 
 Pure: no I/O.

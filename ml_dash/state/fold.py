@@ -13,19 +13,19 @@ What other modules rely on:
     Of a redaction it is told for the same reason: what was folded before may hold what was taken out.
  5. A first event that says `experiment.forked` is where the state begins, as that of the parent (`forks.py`).
 
-`session_events.py` has the rules of sessions, `parameters.py` those of parameters, `series.py` those of numbers.
+`session_events.py` has the rules of sessions, `parameters.py` those of parameters, `series.py` those of numbers;
+`stream_events.py` and `file_events.py` fold what their names say.
 
 Pure: no I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
 from ..facts.codec import Block
-from ..facts.columns import Column
 from ..facts.events import (
     COLUMNAR_TYPES,
     EVENT_REDACTED,
@@ -52,10 +52,10 @@ from ..facts.events import (
 )
 from .corrections import Corrections, correction_of, corrections_in
 from .draft import Draft, given, text
+from .file_events import file_deleted, file_saved, file_updated
 from .forks import born_of, fork_of
-from .nouns import EMPTY, Correction, FileState, State, TrackState
+from .nouns import EMPTY, Correction, State
 from .redactions import redaction_of
-from .series import extend_track
 from .session_events import (
     run_cancelled,
     run_completed,
@@ -65,12 +65,11 @@ from .session_events import (
     see_session,
     writer_joined,
 )
+from .stream_events import LINES, count_lines, extend_stream, line_written, metric_described, stream_appended
 
 UNDECODABLE = "(undecodable)"
 """Where `State.unknown` counts the events of commits whose bytes this release cannot read at all."""
 
-_LINES = {LOG_WRITTEN: ("level", "log_counts"), OUTPUT_WRITTEN: ("stream", "output_counts")}
-"""Types of which only the values of one field are counted: the field, and where."""
 _REMARKS = (VALUE_CORRECTED, EVENT_REDACTED)
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
@@ -258,10 +257,10 @@ def _add_block(draft: Draft, block: Block, line: CommitFacts) -> None:
         if block.data is None and block.type in STREAM_TYPES and block.named:
             columns = {key: block.column(key) for key in block.keys}
             first, last = line.first + block.positions[0], line.first + block.positions[-1]
-            _extend_stream(draft, block.type, block.name, columns, block.count, first, last, line.session)
+            extend_stream(draft, block.type, block.name, columns, block.count, first, last, line.session)
             return
-        if block.data is None and block.type in _LINES and not block.named:
-            _count_lines(draft, block.type, block.column(_LINES[block.type][0]))
+        if block.data is None and block.type in LINES and not block.named:
+            count_lines(draft, block.type, block.column(LINES[block.type][0]))
             return
     except _MALFORMED:
         draft.count_unknown(block.type, block.count)
@@ -282,34 +281,6 @@ def _events_of(draft: Draft, block: Block, line: CommitFacts) -> list[Event]:
         Event(line.first + position, block.type, time_us, payload, line.writer, line.session)
         for position, time_us, payload in zip(block.positions, times, payloads, strict=True)
     ]
-
-
-def _extend_stream(
-    draft: Draft,
-    event_type: str,
-    name: str | None,
-    columns: Mapping[str, Column],
-    count: int,
-    first: int,
-    last: int,
-    session: str,
-) -> None:
-    if event_type == METRIC_LOGGED:
-        draft.metric(name).extend(columns, count, first, last, draft.attempt_of(session))
-    else:
-        tracks = draft.mapping("tracks")
-        track = tracks.get(name) or TrackState(text(name))
-        tracks[name] = extend_track(track, columns, count)
-
-
-def _count_lines(draft: Draft, event_type: str, values: Iterable[Any]) -> None:
-    _, counts_name = _LINES[event_type]
-    counts = draft.mapping(counts_name)
-    for value in values:
-        if isinstance(value, str):
-            counts[value] = counts.get(value, 0) + 1
-        else:
-            draft.count_unknown(event_type, 1)
 
 
 def _is_of_session(block: Block) -> bool:
@@ -353,50 +324,6 @@ def _params_set(draft: Draft, event: Event) -> None:
         parameters.set(key, value)
 
 
-def _line_written(draft: Draft, event: Event) -> None:
-    key, _ = _LINES[event.type]
-    _count_lines(draft, event.type, (event.data[key],))
-
-
-def _metric_described(draft: Draft, event: Event) -> None:
-    description = given(event.data, ("description", "tags", "metadata"))
-    draft.metric(event.data["name"]).describe(description)
-
-
-def _stream_appended(draft: Draft, event: Event) -> None:
-    columns = {key: [value] for key, value in event.data["fields"].items()}
-    _extend_stream(draft, event.type, event.data["name"], columns, 1, event.seq, event.seq, event.session)
-
-
-def _file_saved(draft: Draft, event: Event) -> None:
-    data = event.data
-    saved = FileState(
-        id=text(data["id"]),
-        path=text(data["path"]),
-        filename=text(data["filename"]),
-        content_type=text(data["contentType"]),
-        size_bytes=data["sizeBytes"],
-        checksum=text(data["checksum"]),
-        uploaded_us=event.time_us,
-        updated_us=event.time_us,
-        deleted_us=None,
-        seq=event.seq,
-        **given({"description": None, "tags": None, "bindrs": None, "metadata": None, **data}),
-    )
-    draft.mapping("files")[saved.id] = saved
-
-
-def _file_updated(draft: Draft, event: Event) -> None:
-    file = draft.look("files")[event.data["id"]]
-    draft.mapping("files")[file.id] = replace(file, updated_us=event.time_us, **given(event.data))
-
-
-def _file_deleted(draft: Draft, event: Event) -> None:
-    file = draft.look("files")[event.data["id"]]
-    if file.deleted_us is None:
-        draft.mapping("files")[file.id] = replace(file, deleted_us=event.time_us)
-
-
 _HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
     RUN_STARTED: run_started,
     RUN_COMPLETED: run_completed,
@@ -407,14 +334,14 @@ _HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
     EXPERIMENT_FORKED: _experiment_forked,
     EXPERIMENT_DESCRIBED: _experiment_described,
     PARAMS_SET: _params_set,
-    LOG_WRITTEN: _line_written,
-    OUTPUT_WRITTEN: _line_written,
-    METRIC_DESCRIBED: _metric_described,
-    METRIC_LOGGED: _stream_appended,
-    TRACK_APPENDED: _stream_appended,
-    FILE_SAVED: _file_saved,
-    FILE_UPDATED: _file_updated,
-    FILE_DELETED: _file_deleted,
+    LOG_WRITTEN: line_written,
+    OUTPUT_WRITTEN: line_written,
+    METRIC_DESCRIBED: metric_described,
+    METRIC_LOGGED: stream_appended,
+    TRACK_APPENDED: stream_appended,
+    FILE_SAVED: file_saved,
+    FILE_UPDATED: file_updated,
+    FILE_DELETED: file_deleted,
 }
 _OF_SESSIONS = frozenset(_HANDLERS) - {EXPERIMENT_FORKED}
 """The types that begin a session, or take part in it: all but those about other events, and the one before any session.
