@@ -107,10 +107,13 @@ def others(
 
 
 def damage_of(folder: JournalFolder) -> list[Damage]:
-    """What does not replay in the journals that this one was merged of."""
+    """What does not replay in the journals that this one was merged of, and that are no caches.
+
+    What was merged before it was damaged is in the merged journal all the same.
+    """
     merged = _merged.get(folder.path)
     found: list[Damage] = []
-    for each in () if merged is None else (each.folder for each in merged.origins if each.is_damaged):
+    for each in () if merged is None else (each.folder for each in merged.origins if not each.is_cache):
         reader = JournalReader(each, trusted=Trust(each))
         for _ in reader.commits():
             continue
