@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..clock import now_us, to_datetime
-from .copies import Copy, Piece, place_of
+from .copies import Copy
+from .pieces import Piece, place_of
 from .store import Store
 
 AGE = timedelta(hours=2)
@@ -46,13 +47,14 @@ async def compact(store: Store, copy: Copy, age: timedelta = AGE) -> int:
     await copy.refresh(store)
     oldest = to_datetime(now_us()) - age
     old = {each.path for each in await store.list(copy.folder) if each.modified < oldest and place_of(each.path)}
-    counting = {piece.path for piece in copy.pieces}
-    last = copy.pieces[-1].path if copy.pieces else ""
+    pieces = list(copy.pieces)
+    counting = {piece.path for piece in pieces}
+    last = pieces[-1].path if pieces else ""
     # Left by a server that was killed amidst, or created by one that was stopped for long.
     passed_over = [path for path in sorted(old - counting) if path < last]
     await store.delete(passed_over)
     deleted = len(passed_over)
-    for group in groups(copy.pieces[:-1], old):
+    for group in groups(pieces[:-1], old):
         parts = [await store.read(piece.path) for piece in group.pieces]
         await store.replace(group.pieces[0].path, b"".join(parts))
         await store.delete([piece.path for piece in group.pieces[1:]])

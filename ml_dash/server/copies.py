@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -30,6 +29,7 @@ from ..journal.chain import read_header
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
 from ..state.redactions import redactions_in
+from .pieces import Piece, Pieces, path_of, place_of
 from .store import Found, Missing, Store, StoreError
 
 JOURNAL_FOLDER = "_journal"
@@ -37,7 +37,6 @@ TAIL_BYTES = 64 * 1024
 LISTINGS_MAX = 4
 LISTING_PAUSE_S = 0.05
 FORMAT_START = b'{"format":'
-_NAME = re.compile(r"([0-9]{8})-([0-9]{12})\.jsonl")
 _REDACTION_NAME = re.compile(r"redaction-[0-9a-f]{64}\.json")
 _COMMIT_NUMBERS = re.compile(rb'\{"first":([0-9]{1,19}),"count":([0-9]{1,19}),"time":(-?[0-9]{1,19}),')
 _HEADER_FIRST = re.compile(rb',"first":([0-9]{1,19}),')
@@ -49,23 +48,13 @@ class DamagedCopy(Exception):
     """What is stored does not fit together; nothing is answered from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """An object: bytes `start` to `end` of a segment."""
-
-    path: str
-    segment: int
-    start: int
-    end: int
-
-
 @dataclass(slots=True)
 class Copy:
     """What this process knows of a copy.  Others may have stored more since: `refresh` looks."""
 
     folder: str
     journal: str
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: Pieces
     head: Head | None = None
     redactions: dict[tuple[int, int], Redaction] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
@@ -77,30 +66,16 @@ class Copy:
 
     @classmethod
     def of(cls, prefix: str, journal: str) -> Copy:
-        return cls(folder_of(prefix, journal), journal)
+        folder = folder_of(prefix, journal)
+        return cls(folder, journal, Pieces(folder))
 
     def next_path(self) -> str:
         """The one name under which the copy can go on."""
-        segment, offset = (self.head.segment, self.head.offset) if self.head is not None else (0, 0)
-        return f"{self.folder}/{segment:08d}-{offset:012d}.jsonl"
+        return path_of(self.folder, *self._end())
 
-    def segment_bytes(self, segment: int) -> int | None:
-        """How much is stored of a segment; None where it is not there."""
-        return next((piece.end for piece in reversed(self.pieces) if piece.segment == segment), None)
-
-    def piece_at(self, segment: int, offset: int) -> Piece | None:
-        """The object that has this byte of a segment; None where it is not stored."""
-        number = bisect_right(self.pieces, (segment, offset), key=lambda piece: (piece.segment, piece.start)) - 1
-        piece = self.pieces[number] if number >= 0 else None
-        return piece if piece is not None and piece.segment == segment and offset < piece.end else None
-
-    def segments(self) -> dict[int, int]:
-        """The bytes stored of each segment, oldest first."""
-        return {piece.segment: piece.end for piece in self.pieces}
-
-    def add(self, path: str, head: Head, size: int) -> None:
-        """This process has stored an object behind which the copy ends at `head`."""
-        self.pieces.append(Piece(path, head.segment, head.offset - size, head.offset))
+    def add(self, head: Head, size: int) -> None:
+        """This process has stored the object `next_path()`, behind which the copy ends at `head`."""
+        self.pieces.append(self._end(), head.segment, head.offset - size, head.offset)
         self.head = replace(head, redactions=len(self.declared))
         self.checked_us = now_us()
 
@@ -137,31 +112,32 @@ class Copy:
 
     def forget(self) -> None:
         """Objects that were joined are not where they were."""
-        self.pieces, self.head, self.is_loaded = [], None, False
+        self.pieces, self.head, self.is_loaded = Pieces(self.folder), None, False
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _end(self) -> tuple[int, int]:
+        return (self.head.segment, self.head.offset) if self.head is not None else (0, 0)
 
     def _is_head_of(self, last: Piece) -> bool:
         return self.head is not None and (self.head.segment, self.head.offset) == (last.segment, last.end)
 
     async def _add_listed(self, store: Store, found: Sequence[Found]) -> None:
         objects = [(each, place) for each in found if (place := place_of(each.path)) is not None and each.size > 0]
-        reached = (self.pieces[-1].segment, self.pieces[-1].end) if self.pieces else (0, 0)
         for number, (each, place) in enumerate(objects):
-            if place < reached:
+            if place < self.pieces.end:
                 continue
-            if place != reached:
-                raise DamagedCopy(f"{each.path}: what is stored before it ends at {reached}, not where it begins")
+            if place != self.pieces.end:
+                raise DamagedCopy(f"{each.path}: what is stored before it ends at {self.pieces.end}, not there")
             if number + 1 < len(objects):
                 # It is behind this one, and its name says in which segment that ends.
                 segment: int | None = objects[number + 1][1][0]
             else:
                 segment = await _segment_begun(store, each)
             if segment is None or segment == place[0]:
-                self.pieces.append(Piece(each.path, place[0], place[1], place[1] + each.size))
+                self.pieces.append(place, place[0], place[1], place[1] + each.size)
             else:
-                self.pieces.append(Piece(each.path, segment, 0, each.size))
-            reached = (self.pieces[-1].segment, self.pieces[-1].end)
+                self.pieces.append(place, segment, 0, each.size)
 
     async def _read_head(self, store: Store, last: Piece) -> Head:
         """From the last line of the last object: it was verified when it was stored."""
@@ -213,7 +189,7 @@ async def read_segment(store: Store, copy: Copy, segment: int, start: int, end: 
     """
     at, is_fresh = start, False
     while at < end:
-        piece = copy.piece_at(segment, at)
+        piece = copy.pieces.at(segment, at)
         try:
             if piece is None:
                 raise Missing(f"{copy.folder}: byte {at} of segment {segment}")
@@ -268,12 +244,6 @@ def decode_declaration(payload: object) -> Redaction | None:
         return None
     found = redactions_in([Event(payload["seq"] + 1, EVENT_REDACTED, 0, payload, "", "")])
     return found[0] if found else None
-
-
-def place_of(path: str) -> tuple[int, int] | None:
-    """What a batch goes on from, by its name; None for other objects."""
-    match = _NAME.fullmatch(path.rpartition("/")[2])
-    return (int(match[1]), int(match[2])) if match else None
 
 
 async def _segment_begun(store: Store, each: Found) -> int | None:

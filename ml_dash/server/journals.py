@@ -139,7 +139,7 @@ class Journals:
 
     async def segments(self, prefix: str, journal: str) -> dict[int, int]:
         """The bytes stored of each segment, oldest first."""
-        return (await self.fresh(prefix, journal)).segments()
+        return (await self.fresh(prefix, journal)).pieces.sizes()
 
     def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes of a segment.  Raises Missing where they are not stored."""
@@ -147,7 +147,7 @@ class Journals:
 
     async def place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
         """A place between two lines in front of which no event behind number `after` stands; near to it."""
-        pieces = list((await self.fresh(prefix, journal)).pieces)
+        pieces = (await self.fresh(prefix, journal)).pieces
         low, high = 0, len(pieces)
         while high - low > 1:
             middle = (low + high) // 2
@@ -243,7 +243,7 @@ class Journals:
         return stored[accepted.bytes :]
 
     async def _overlap(self, prefix: str, copy: Copy, head: Head, batch: Batch) -> Stored:
-        size = copy.segment_bytes(batch.segment)
+        size = copy.pieces.size_of(batch.segment)
         if size is None or batch.offset >= size:
             raise Diverged(head)
         if not batch.data.endswith(b"\n"):
@@ -270,7 +270,7 @@ class Journals:
         # The lock of the copy is held: nothing moves meanwhile but by another process, and then this raises Missing.
         parts = []
         while start < end:
-            piece = copy.piece_at(segment, start)
+            piece = copy.pieces.at(segment, start)
             if piece is None:
                 break
             parts.append(await self.store.read(piece.path, start - piece.start, min(end, piece.end) - piece.start))
@@ -294,7 +294,7 @@ class Journals:
             # The copy may have gone on long before, and then this object counts for nothing: look again.
             copy.forget()
             raise Taken(path)
-        copy.add(path, verified.head, len(data))
+        copy.add(verified.head, len(data))
         await self._carry_out(copy, redactions)
         self.bell.ring(prefix)
         if len(copy.pieces) % LOOK_EVERY_OBJECTS == 0:
@@ -361,7 +361,7 @@ class Journals:
         Of a line that is still to come nobody knows; it is looked at when it comes.
         """
         segment, start, end = redaction.segment, redaction.offset, redaction.offset + redaction.bytes
-        size = copy.segment_bytes(segment) or 0
+        size = copy.pieces.size_of(segment) or 0
         if end <= size:
             line = await self._stored(copy, segment, start, end)
             return is_about(line, redaction, await self._hash_before(copy, segment, start), copy.journal)
