@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
 import httpx
 import pytest
+
+from .object_stores import ObjectStore, objects_of, start_azure, start_s3
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -59,6 +62,10 @@ class ServerProcess:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def objects(self) -> dict[str, bytes]:
+        """All that is stored, by path."""
+        return objects_of(self.target, self._environment)
 
     def start(self) -> ServerProcess:
         source = _SERVE.format(
@@ -122,16 +129,58 @@ class ServerProcess:
 
 
 NewServer = Callable[..., ServerProcess]
+BUCKETS = ("s3", "azure")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that says `IN_EVERY_STORE = True` is run in front of a directory, and by a campaign in front of object
+    stores: `pytest -m campaign tests/server -k "s3 or azure"`."""
+    if getattr(metafunc.module, "IN_EVERY_STORE", False) and "place" in metafunc.fixturenames:
+        buckets = [pytest.param(kind, marks=pytest.mark.campaign) for kind in BUCKETS]
+        metafunc.parametrize("place", ["directory", *buckets], indirect=True)
+
+
+@dataclass
+class Place:
+    """Where a server keeps everything, and what it needs to get there."""
+
+    target: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session")
+def object_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ObjectStore]]:
+    """Object stores that are started when the first test asks for them."""
+    running: dict[str, ObjectStore] = {}
+
+    def get(kind: str) -> ObjectStore:
+        if kind not in running:
+            running[kind] = start_s3() if kind == "s3" else start_azure(tmp_path_factory.mktemp("azure"))
+        return running[kind]
+
+    yield get
+    for each in running.values():
+        each.stop()
 
 
 @pytest.fixture
-def new_server(tmp_path: Path) -> Iterator[NewServer]:
-    """Starts a server process; all are ended with the test.  Without a target: a directory of this test."""
+def place(request: pytest.FixtureRequest, tmp_path: Path, object_stores: Callable[[str], ObjectStore]) -> Place:
+    kind = getattr(request, "param", "directory")
+    if kind == "directory":
+        return Place(str(tmp_path / "store"))
+    return Place(object_stores(kind).bucket(), object_stores(kind).environment)
+
+
+@pytest.fixture
+def new_server(tmp_path: Path, place: Place) -> Iterator[NewServer]:
+    """Starts a server process; all are ended with the test.  Without a target: in front of `place`."""
     running: list[ServerProcess] = []
 
     def start(target: str | Path | None = None, **options: object) -> ServerProcess:
         cache = tmp_path / f"cache-{len(running)}"
-        made = ServerProcess(target or tmp_path / "store", cache, **options)  # type: ignore[arg-type]
+        if target is None:
+            options = {"environment": place.environment, **options}
+        made = ServerProcess(target or place.target, cache, **options)  # type: ignore[arg-type]
         running.append(made)
         return made.start()
 

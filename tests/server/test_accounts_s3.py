@@ -10,19 +10,18 @@ from time import monotonic
 import httpx
 import pytest
 
+from .object_stores import start_s3
 from .serving import GRANT_TYPE, WAIT_S_MAX, add_user, approve, create_token, run_command, serve
-from .test_s3 import settings_for, started, stop
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket of this test, which every process that is started finds by its environment."""
-    process, url = started()
-    for name, value in settings_for(url).items():
+    there = start_s3()
+    for name, value in there.environment.items():
         monkeypatch.setenv(name, value)
-    assert httpx.put(f"{url}/accounts", trust_env=False).status_code == 200
-    yield "s3://accounts/team"
-    stop(process)
+    yield there.bucket()
+    there.stop()
 
 
 def test_a_login_may_begin_at_one_server_be_approved_at_another_and_gives_one_token(store: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from ml_dash.server.compaction import BELIEF_S, JOIN_OBJECTS_MIN, compact
+from ml_dash.clock import now_us
+from ml_dash.server.compaction import AGE, BELIEF_S, JOIN_OBJECTS_MIN, LOOK_INTERVAL_S, compact
 from ml_dash.server.copies import Copy
 from ml_dash.server.journals import Batch, Diverged, Journals, Stored
 from ml_dash.server.store import Store
@@ -71,6 +73,33 @@ def test_joined_objects_hold_the_same_bytes(store: Store) -> None:
             history.commit(2)
             await ship(reading, history)
             assert await stands(adding) == history.segments
+
+    asyncio.run(run())
+
+
+def test_a_journal_that_has_ended_is_joined_too(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+
+    async def run() -> None:
+        journals = Journals(store)
+        history = History.of(2 * JOIN_OBJECTS_MIN)
+        await ship(journals, history)
+        await journals.sweep()
+        assert await objects(store) == 2 * JOIN_OBJECTS_MIN + 1
+        long_ago = now_us() / 1e6 - 2 * AGE.total_seconds()
+        for path in (tmp_path / "store/journals").rglob("*.jsonl"):
+            os.utime(path, (long_ago, long_ago))
+        # What was looked at a moment ago is left alone.
+        await journals.sweep()
+        assert await objects(store) == 2 * JOIN_OBJECTS_MIN + 1
+        journals._copy(PREFIX, JOURNAL).looked_s -= LOOK_INTERVAL_S
+        await journals.sweep()
+        assert await objects(store) == 2
+        assert await stands(journals) == history.segments
+        history.commit(3)
+        await ship(journals, history)
+        assert await stands(Journals(store)) == history.segments
+        journals.close()
 
     asyncio.run(run())
 

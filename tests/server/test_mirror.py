@@ -19,6 +19,7 @@ from .conftest import ServerProcess
 from .histories import JOURNAL, PREFIX, History
 from .shipping import Client
 
+IN_EVERY_STORE = True
 OTHER = "k10wb0emz0000000j2"
 
 

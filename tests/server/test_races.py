@@ -16,12 +16,13 @@ from .conftest import NewServer, ServerProcess
 from .histories import History
 from .shipping import Client, copy_at
 
-KILLS = 30
+IN_EVERY_STORE = True
+KILLS = 12
 CAMPAIGN_KILLS = 2000
 
 
 def test_two_servers_and_many_clients_store_each_line_once(new_server: NewServer, tmp_path: Path) -> None:
-    urls = [new_server(tmp_path / "store").url for _ in range(2)]
+    urls = [new_server().url for _ in range(2)]
     history = History.of(20, 15, 25)
 
     def ship(number: int) -> None:
@@ -34,7 +35,7 @@ def test_two_servers_and_many_clients_store_each_line_once(new_server: NewServer
 
 
 def test_two_lineages_at_once_leave_one_of_them(new_server: NewServer, tmp_path: Path) -> None:
-    urls = [new_server(tmp_path / "store").url for _ in range(2)]
+    urls = [new_server().url for _ in range(2)]
     for attempt in range(6):
         ours, theirs = (History(f"k10wb0emz0000000j{attempt}") for _ in range(2))
         for history in (ours, theirs):
@@ -112,12 +113,12 @@ def test_a_server_killed_at_any_moment_has_whole_batches_and_forgets_none(server
 
 
 def test_a_server_keeps_nothing_in_memory_that_another_one_needs(new_server: NewServer, tmp_path: Path) -> None:
-    first = new_server(tmp_path / "store")
+    first = new_server()
     history = History.of(5)
     with Client(history, [first.url]) as client:
         client.ship(lines=2)
     first.kill()
-    second = new_server(tmp_path / "store")
+    second = new_server()
     history.commit(3)
     with Client(history, [second.url]) as client:
         client.ship()
@@ -127,7 +128,7 @@ def test_a_server_keeps_nothing_in_memory_that_another_one_needs(new_server: New
 @pytest.mark.campaign
 @pytest.mark.timeout(7200)
 def test_two_thousand_kills(new_server: NewServer, tmp_path: Path) -> None:
-    server, history = new_server(tmp_path / "store"), History.of(1)
+    server, history = new_server(), History.of(1)
     chance = random.Random(1)
     for number in range(CAMPAIGN_KILLS):
         history.commit(chance.randrange(1, 5))

@@ -21,6 +21,8 @@ from ml_dash.state import from_plain_state
 from .conftest import NewServer, ServerProcess
 from .test_journals import problem
 
+IN_EVERY_STORE = True
+
 
 def record(root: Path, prefix: str, points: int = 50) -> None:
     with Experiment(prefix=prefix, dash_root=root, tags=["kept"], console=False).run as experiment:

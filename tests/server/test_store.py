@@ -1,9 +1,9 @@
-"""What every store promises, held against a directory and an in-memory one; and what a directory does for it."""
+"""What every store promises, held against a directory, object stores over HTTP and memory; and what a directory does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from errno import EIO, ENOSPC
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from ml_dash.server.running import open_store
 from ml_dash.server.store import MARKER, STAGING, Missing, Store, StoreError, Taken
 
 from .histories import JOURNAL, PREFIX, History
+from .object_stores import ObjectStore
 
 T = TypeVar("T")
 
@@ -25,9 +26,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(coroutine)
 
 
-@pytest.fixture(params=["memory", "directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.in_memory() if request.param == "memory" else Store.open(tmp_path / "store")
+@pytest.fixture(params=["memory", "directory", "s3", pytest.param("azure", marks=pytest.mark.campaign)])
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    object_stores: Callable[[str], ObjectStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Store:
+    if request.param in ("memory", "directory"):
+        return Store.in_memory() if request.param == "memory" else Store.open(tmp_path / "store")
+    there = object_stores(request.param)
+    for name, value in there.environment.items():
+        monkeypatch.setenv(name, value)
+    return Store.open(there.bucket())
 
 
 async def pieces(count: int, error: Exception | None = None) -> AsyncIterator[bytes]:
