@@ -5,6 +5,7 @@
     ship pull login logout whoami profile serve server_command doctor demo completion version       a file a command
     output damage        tables for people, plain lines in a pipe, JSON for programs; what is damaged, as the last word
     state_form wording event_words figures moment       states, values, events, numbers and moments as text
+    naming        which experiments a command is about
     list_columns log_entries tail_screen doctor_…       what a command with much to show shows
     completing    what Tab offers
 

@@ -13,12 +13,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ..recording.archiving import Archived, OnProgress, archive
 from .commands import EXIT_FAILED, Source, reads_experiments
+from .naming import names_experiments
 from .output import Output
 from .wording import size
 
 
 @click.command("archive")
-@click.argument("prefixes", metavar="PREFIX…", nargs=-1, required=True)
+@names_experiments
 @click.option("--undo", is_flag=True, help="Make archived segments plain again.")
 @reads_experiments
 def command(prefixes: tuple[str, ...], undo: bool, source: Source, output: Output) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +25,9 @@ SHORT_HELP_MAX = 120
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+NEAREST_MAX = 3
+COMMON_OPTIONS = {"--dash-root": True, "--dash-url": True, "--api-url": True, "--json": False}
+"""Whether they have a value."""
 
 COMMANDS = {
     "archive": ".archive",
@@ -88,6 +92,26 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(COMMANDS[name], __package__).command
         return complete_prefixes(command)
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """What every command has may also stand before its name: `ml-dash --dash-root runs list`."""
+        return super().parse_args(context, _behind_the_command(args))
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not context.resilient_parsing:
+            nearest = get_close_matches(args[0], COMMANDS, NEAREST_MAX)
+            hint = f"Did you mean {' or '.join(nearest)}?" if nearest else f"There are {', '.join(sorted(COMMANDS))}."
+            context.fail(f"No such command {args[0]!r}. {hint}")
+        return super().resolve_command(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            # Click would end with 1, which under `set -o pipefail` fails a pipeline that has all it wants.
+            return _without_reader()
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """By what people want to do, and not cut off as click does it."""
         listed = {name for names in SECTIONS.values() for name in names}
@@ -140,13 +164,29 @@ def run() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has what it wants; without this, Python complains once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = _without_reader()
     except MlDashError as error:
         print(f"ml-dash: {visible(str(error))}", file=sys.stderr)
         code = EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
     _leave(code if isinstance(code, int) else 0)
+
+
+def _without_reader() -> int:
+    """The exit code where the reader (`| head`) has what it wants; without this, Python complains once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _behind_the_command(args: list[str]) -> list[str]:
+    common: list[str] = []
+    at = 0
+    while at < len(args) and args[at].partition("=")[0] in COMMON_OPTIONS:
+        end = at + (2 if COMMON_OPTIONS[args[at].partition("=")[0]] and "=" not in args[at] else 1)
+        common += args[at:end]
+        at = end
+    if not common or at >= len(args) or args[at].startswith("-"):
+        return args
+    return [args[at], *common, *args[at + 1 :]]
 
 
 def _leave(code: int) -> NoReturn:

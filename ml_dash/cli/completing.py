@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from ..errors import MlDashError
 from ..facts.events import EVENT_TYPES
 
-PREFIX_ARGUMENTS = ("prefix", "prefixes", "pattern", "a", "b", "glob")
+PREFIX_ARGUMENTS = ("prefix", "prefixes", "pattern", "a", "b", "glob", "globs")
 EXPERIMENTS_MAX = 20
 """Of so many experiments the metrics are looked up: the names of more would take longer than people wait for Tab."""
 OFFERED_MAX = 1000

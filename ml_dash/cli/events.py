@@ -21,6 +21,7 @@ from .completing import TYPE
 from .damage import end_damaged
 from .event_words import Narrator
 from .moment import TIME
+from .naming import names_an_experiment
 from .output import Output
 from .wording import one_line, to_json
 
@@ -33,7 +34,7 @@ TYPE_STYLES = {
 
 
 @click.command("events")
-@click.argument("prefix")
+@names_an_experiment
 @click.option("--after", type=int, default=0, metavar="SEQ", help="Begin behind this event; negative: of its parent.")
 @click.option("--inherited", is_flag=True, help="Also all that a fork has from its parent; those numbers end at 0.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Print at most so many.")

@@ -18,15 +18,21 @@ from ..exchange.reports import ExportReport
 from .commands import EXIT_FAILED, Source, reads_experiments
 from .counting import Counting
 from .moment import MOMENT
+from .naming import PREFIX_OPTIONS
 from .output import Output
 from .wording import to_json
 
 
 @click.command("export")
 @click.argument("prefixes", metavar="PREFIX…", nargs=-1)
-@click.option("-p", "--prefix", "--project", "globs", multiple=True, metavar="GLOB", help="The same as PREFIX.")
+@click.option(*PREFIX_OPTIONS, "globs", multiple=True, metavar="GLOB", help="The same as PREFIX.")
 @click.option("--format", type=click.Choice(FORMATS), default="jsonl", show_default=True)
-@click.option("--to", "target", metavar="PATH", default=STANDARD_OUTPUT, help="Folder, NAME.jsonl, or - for stdout.")
+@click.option(
+    *("--to", "-o", "--output", "target"),
+    metavar="PATH",
+    default=STANDARD_OUTPUT,
+    help="Folder, NAME.jsonl, or - for stdout, which is meant without it.",
+)
 @click.option("--metric", metavar="NAME", help="Only this metric; '' is the unnamed one.")
 @click.option("--attempts", type=click.Choice(["latest", "all"]), default="latest", show_default=True)
 @click.option("--at", type=MOMENT, metavar="SEQ|TIME", help="As it was after this event or at this time.")

@@ -19,7 +19,7 @@ from .output import Output
 @click.command("import")
 @click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=click.Path())
 @click.option("--from", "format", type=click.Choice(FORMATS), help="What SOURCE is; found out if not given.")
-@click.option("--prefix", metavar="PREFIX", help="Where it goes; several experiments stand below it.")
+@click.option("-p", "--prefix", metavar="PREFIX", help="Where it goes; several experiments stand below it.")
 @click.option("--dash-root", metavar="FOLDER", help="Import to this folder. [$ML_DASH_ROOT, else .dash]")
 @click.option("--force", is_flag=True, help="Replace what an earlier import made; its journal is kept aside.")
 @click.option("--dry-run", is_flag=True, help="Only say what there is and where it would go.")

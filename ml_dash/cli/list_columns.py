@@ -4,12 +4,13 @@ prefix status events sessions created started updated tags bindrs description da
 params.KEY                                                          a parameter
 METRIC.FIELD  METRIC.FIELD:min                                      last, or min max mean count, over all attempts
 FIELD                                                               the same of the unnamed metric
+KEY  FIELD                                                          where one parameter or one metric has it
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
@@ -81,17 +82,25 @@ def parse_column(text: str) -> Column:
     return Column(text, name, statistic)
 
 
-def check_columns(columns: Iterable[Column], states: Sequence[State]) -> None:
-    """Raises ConfigurationError for a column that no experiment has; a misspelt one must not look like no values."""
-    if not states:
-        return
-    for column in columns:
-        if column.is_fact or any(map(column.is_had_by, states)):
-            continue
-        known = dict.fromkeys(name for state in states for name in names_in(state))
+def meant_by(column: Column, states: Sequence[State]) -> Column:
+    """The column, by its whole name: `loss` is `train.loss`, and `lr` is `params.lr`, where nothing else is called so.
+
+    Raises ConfigurationError for one that no experiment has, since a misspelt one must not look like no values, and
+    for one that may mean several.
+    """
+    if column.is_fact or not states or any(map(column.is_had_by, states)):
+        return column
+    known = dict.fromkeys(name for state in states for name in names_in(state))
+    asked = column.name.replace("/", ".")
+    found = [name for name in known if f".{name}".replace("/", ".").endswith(f".{asked}")]
+    if len(found) == 1:
+        return replace(column, name=found[0])
+    if found:
+        hint = f"It may be {', '.join(found[:NEAREST_MAX])}"
+    else:
         nearest = get_close_matches(column.name, [*FACTS, *known], NEAREST_MAX, 0.5)
         hint = f"The nearest are {', '.join(nearest)}" if nearest else f"There are {', '.join([*FACTS, *known][:40])}"
-        raise ConfigurationError(f"column {column.text!r}: no experiment that is listed has it. {hint}")
+    raise ConfigurationError(f"column {column.text!r}: no experiment that is listed has it. {hint}")
 
 
 def cell(column: Column, value: Any, *, exact: bool = False) -> str:

@@ -12,7 +12,7 @@ from ..history import Summary, experiments, load
 from ..state import State
 from .commands import Source, reads_experiments
 from .completing import COLUMN
-from .list_columns import FACTS, TIMES, Column, cell, check_columns, is_missing, parse_column, sort_key
+from .list_columns import FACTS, TIMES, Column, cell, is_missing, meant_by, parse_column, sort_key
 from .output import Output, styled_status
 from .state_form import json_summary
 from .wording import one_line
@@ -79,7 +79,8 @@ def command(
     rows: list[Row] = [(summary, None) for summary in found]
     if not all(column.is_fact for column in (*shown, key)):
         rows = [(summary, _state(summary, source)) for summary in output.progress(found, "reading metrics")]
-        check_columns((*shown, key), [state for _, state in rows if state is not None])
+        states = [state for _, state in rows if state is not None]
+        shown, key = [meant_by(column, states) for column in shown], meant_by(key, states)
     rows = _sorted(rows, key, reverse)[:limit]
     if output.as_json:
         output.json([_json(row, shown if columns is not None or not key.is_fact else ()) for row in rows])

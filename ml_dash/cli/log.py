@@ -21,6 +21,7 @@ from .damage import end_damaged
 from .event_words import ABSENT, VALUE_LENGTH_MAX, Narrator, change_words
 from .log_entries import Author, Choice, Entry, Told, entries
 from .moment import TIME
+from .naming import names_an_experiment
 from .output import Output
 from .wording import local_time, one_line
 
@@ -38,7 +39,7 @@ TYPE_STYLES = {"run.failed": "red", "run.completed": "green", "run.cancelled": "
 
 
 @click.command("log")
-@click.argument("prefix")
+@names_an_experiment
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N entries.")
 @click.option("--oneline", is_flag=True, help="One line an entry.")
 @click.option("--reverse", is_flag=True, help="Oldest first.")

@@ -43,12 +43,19 @@ def styled_status(status: object) -> Text:
     return Text(str(status), style=STATUS_STYLES.get(str(status), ""))
 
 
+class PipedConsole(VisibleConsole):
+    """Leaves what a closed pipe means to the command: `Console` would end the process with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 class Output:
     """`as_json` is `--json`.  `is_plain` says that nobody looks: no colour, no frame, nothing cut to a width."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = VisibleConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = PipedConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.is_plain = not self.console.is_terminal
 
     @contextmanager

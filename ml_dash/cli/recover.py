@@ -7,12 +7,13 @@ import click
 from ..history import recover
 from ..history import verify as verify_journal
 from .commands import Source, reads_experiments
+from .naming import names_an_experiment
 from .output import Output
 from .verify import json_report
 
 
 @click.command("recover")
-@click.argument("prefix")
+@names_an_experiment
 @click.option("--dry-run", is_flag=True, help="Only say what would be declared.")
 @reads_experiments
 def command(prefix: str, dry_run: bool, source: Source, output: Output) -> None:

@@ -15,6 +15,7 @@ from ..state.supersessions import Supersession
 from .commands import Source, reads_experiments
 from .damage import end_damaged, what_is_damaged
 from .moment import MOMENT
+from .naming import names_an_experiment
 from .output import Output, styled_status
 from .state_form import json_run
 from .wording import error_words, local_time, number, one_line, size
@@ -23,7 +24,7 @@ METRICS_NAMED_MAX = 3
 
 
 @click.command("show")
-@click.argument("prefix")
+@names_an_experiment
 @click.option("--at", type=MOMENT, help="As it was after this event, or at this time.")
 @reads_experiments
 def command(prefix: str, at: int | datetime | None, source: Source, output: Output) -> None:

@@ -26,11 +26,11 @@ from ..reading.watching import Watch
 from ..state import Status
 from .commands import Source, reads_experiments
 from .damage import end_damaged
+from .naming import PREFIX_OPTIONS, check_given, is_glob
 from .output import Output
 from .tail_screen import Rates, Row, rows_of, screen
 from .wording import one_line, to_json
 
-WILD = "*?["
 Pressed = Callable[[float], bool]
 """Waits so many seconds for the key that ends it, and says whether it was pressed."""
 READ_S_MAX = 0.25
@@ -94,7 +94,8 @@ class Watched:
 
 
 @click.command("tail")
-@click.argument("prefixes", metavar="PREFIX…", nargs=-1, required=True)
+@click.argument("prefixes", metavar="PREFIX…", nargs=-1)
+@click.option(*PREFIX_OPTIONS, "globs", multiple=True, metavar="GLOB", help="The same as PREFIX.")
 @click.option("-f", "--follow", is_flag=True, help="Stay when all have ended: they may be resumed.")
 @click.option("--once", is_flag=True, help="Print how it stands, and end.")
 @click.option(
@@ -107,7 +108,13 @@ class Watched:
 )
 @reads_experiments
 def command(
-    prefixes: tuple[str, ...], follow: bool, once: bool, interval: float, source: Source, output: Output
+    prefixes: tuple[str, ...],
+    globs: tuple[str, ...],
+    follow: bool,
+    once: bool,
+    interval: float,
+    source: Source,
+    output: Output,
 ) -> None:
     """Watch experiments while they go on: metrics with their trends, status, the last log lines.
 
@@ -117,7 +124,9 @@ def command(
 
     Example: ml-dash tail 'alice/mnist/**'
     """
-    watching = Watching(prefixes, source)
+    given = (*prefixes, *globs)
+    check_given(given)
+    watching = Watching(given, source)
     with suppress(KeyboardInterrupt):
         if once:
             watching.find(must_exist=True)
@@ -138,7 +147,7 @@ class Watching:
     """
 
     def __init__(self, prefixes: tuple[str, ...], source: Source) -> None:
-        self._patterns = [prefix for prefix in prefixes if any(wild in prefix for wild in WILD)]
+        self._patterns = [prefix for prefix in prefixes if is_glob(prefix)]
         self.all = [Watched(parse_prefix(prefix).text, source) for prefix in prefixes if prefix not in self._patterns]
         self._source = source
         self._find_due_s = 0.0

@@ -11,11 +11,12 @@ from ..history import Report
 from ..history import verify as verify_journal
 from ..journal.damage import DamageKind
 from .commands import EXIT_FAILED, Source, reads_experiments
+from .naming import names_experiments
 from .output import Output
 
 
 @click.command("verify")
-@click.argument("prefixes", metavar="PREFIX…", nargs=-1, required=True)
+@names_experiments
 @reads_experiments
 def command(prefixes: tuple[str, ...], source: Source, output: Output) -> None:
     """Check the hash chain of experiments from the first byte to the last; exit code 1 if one is damaged.
