@@ -24,8 +24,8 @@ from pathlib import Path
 import httpx
 
 START_TIMEOUT_S = 60.0
-AZURITE = "azurite-blob"
-"""`npm install azurite` brings it; ML_DASH_AZURITE says where it is, if it is not on the PATH."""
+COMMAND = "azurite-blob"
+"""`npm install azurite` brings it; AZURITE says where it is, if it is not on the PATH."""
 _MOTO = """
 import sys
 from io import BytesIO
@@ -94,8 +94,8 @@ def start_s3() -> ObjectStore:
 
 def start_azure(folder: Path) -> ObjectStore:
     """Raises AssertionError where azurite is not installed: only who asks for it, by a campaign, needs it."""
-    command = os.environ.get("ML_DASH_AZURITE") or shutil.which(AZURITE)
-    assert command, "azurite is not there: npm install azurite, and ML_DASH_AZURITE=node_modules/.bin/azurite-blob"
+    command = os.environ.get("AZURITE") or shutil.which(COMMAND)
+    assert command, "azurite is not there: npm install azurite, and AZURITE=node_modules/.bin/azurite-blob"
     account, key = "somebody", base64.b64encode(b"something" * 4).decode("ascii")
     port = _free_port()
     process = _start(
@@ -131,7 +131,8 @@ def objects_of(target: str, environment: dict[str, str]) -> dict[str, bytes]:
         return {path.relative_to(target).as_posix(): path.read_bytes() for path in sorted(paths)}
     import obstore.store
 
-    there = obstore.store.from_url(target, **{name.lower(): value for name, value in environment.items()})
+    options = {name.lower(): value for name, value in environment.items() if not name.endswith("ALLOW_HTTP")}
+    there = obstore.store.from_url(target, client_options={"allow_http": True}, **options)
     paths_there = sorted(meta["path"] for page in obstore.list(there) for meta in page)
     return {path: bytes(obstore.get(there, path).bytes()) for path in paths_there}
 

@@ -1,4 +1,4 @@
-"""What every store promises, held against a directory, object stores over HTTP and memory; and what a directory does."""
+"""What every store promises, held against a directory, object stores over HTTP and memory; what a directory does."""
 
 from __future__ import annotations
 
