@@ -31,7 +31,11 @@ BELIEF_S = 1800.0
 JOIN_OBJECTS_MIN = 64
 JOIN_BYTES_MAX = 16 * 1024 * 1024
 LOOK_EVERY_OBJECTS = 128
-"""So many objects more, and a server looks whether there is something to join."""
+"""So many objects more, and a server looks whether there is something to join, once in `LOOK_INTERVAL_S` at most."""
+LOOK_INTERVAL_S = 300.0
+"""Looking means listing all of the objects of a journal, and whoever adds to it waits while some are joined."""
+SWEEP_INTERVAL_S = 1800.0
+"""A journal that nothing is added to any more is looked at as often as this while it has many objects."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import inf
 
 import orjson
 
@@ -61,6 +62,8 @@ class Copy:
     is_loaded: bool = False
     checked_us: int = 0
     """When it was known for sure that the copy ends at `head`, by the wall clock."""
+    looked_s: float = -inf
+    """When it was last looked at for objects to join, by the monotonic clock."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever changes this object or the store's."""
 

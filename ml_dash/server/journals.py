@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from ..clock import now_us
+from ..clock import monotonic_s, now_us
 from ..facts.codec import CodecError, decode_events, events_of
 from ..facts.events import EVENT_REDACTED
 from ..journal.chain import Position, read_header
@@ -44,7 +45,14 @@ from .append import (
     verify_next_segment,
 )
 from .bell import Bell
-from .compaction import BELIEF_S, LOOK_EVERY_OBJECTS, compact
+from .compaction import (
+    BELIEF_S,
+    JOIN_OBJECTS_MIN,
+    LOOK_EVERY_OBJECTS,
+    LOOK_INTERVAL_S,
+    SWEEP_INTERVAL_S,
+    compact,
+)
 from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, decode_declaration, encode_declaration, first_of, read_segment
 from .store import Missing, Store, StoreError, Taken
 
@@ -108,6 +116,7 @@ class Journals:
         self._copies: OrderedDict[tuple[str, str], Copy] = OrderedDict()
         self._indexed: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeping: asyncio.Task[None] | None = None
         self._compacting = asyncio.Lock()
 
     # -- looking -------------------------------------------------------------------------------------------------
@@ -297,8 +306,10 @@ class Journals:
         copy.add(verified.head, len(data))
         await self._carry_out(copy, redactions)
         self.bell.ring(prefix)
-        if len(copy.pieces) % LOOK_EVERY_OBJECTS == 0:
-            self._compact_soon(copy)
+        if len(copy.pieces) % LOOK_EVERY_OBJECTS == 0 and monotonic_s() - copy.looked_s >= LOOK_INTERVAL_S:
+            self._start(self._compact(copy))
+        if self._sweeping is None:
+            self._sweeping = self._start(self._sweep_for_ever())
         assert copy.head is not None
         return Stored(copy.head, verified.lines, verified.events)
 
@@ -312,14 +323,27 @@ class Journals:
 
     # -- joining -------------------------------------------------------------------------------------------------
 
-    def _compact_soon(self, copy: Copy) -> None:
-        task = asyncio.create_task(self._compact(copy))
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Joins what has become old since, also of journals that nothing is added to any more."""
+        for copy in list(self._copies.values()):
+            if len(copy.pieces) > JOIN_OBJECTS_MIN and monotonic_s() - copy.looked_s >= LOOK_INTERVAL_S:
+                await self._compact(copy)
 
     async def _compact(self, copy: Copy) -> None:
         # One at a time: it is of no hurry, and holds some MiB.
         async with self._compacting, copy.lock:
+            copy.looked_s = monotonic_s()
             # What fails here is tried again after so many objects more; nothing depends on it.
             with suppress(StoreError, Missing, DamagedCopy):
                 if await compact(self.store, copy):
