@@ -42,6 +42,8 @@ AUTHENTICATION_INTERVAL_S = 30.0
 PROGRESS_INTERVAL_S = 0.1
 FINISHING_PAUSE_S_MAX = 2.0
 """While somebody waits."""
+ELSEWHERE_STALLED_S_MAX = 90.0
+"""Longer than a pause between two attempts of the process that ships; whoever has called a command waits no longer."""
 FAILURES_BEFORE_ALARM = 2
 """One lost answer is no news: the next attempt comes within a second."""
 NOTHING_LEFT = Step(0, 0, 0, 0, True)
@@ -85,6 +87,7 @@ class Shipper:
         self._refused = 0
         self._is_elsewhere = False
         self._goal: tuple[int, Goal] | None = None
+        self._seen: tuple[cursor.Mark | None, float] = None, monotonic_s()
         self._has_token = True
         self._is_given_up = False
 
@@ -105,7 +108,8 @@ class Shipper:
     ) -> Finished:
         """Waits until everything recorded so far has arrived, at most `timeout_s` seconds, and ends the thread.
 
-        `attempts_max` ends the waiting after so many failures in a row.  `progress` is called several times a second.
+        `attempts_max` ends the waiting after so many failures in a row, or where another process ships and comes no
+        further for `ELSEWHERE_STALLED_S_MAX`.  `progress` is called several times a second.
         A KeyboardInterrupt ends the waiting and is raised; the thread then ends as well.
         """
         is_child = self._process != getpid()
@@ -131,7 +135,7 @@ class Shipper:
         while self._thread is not None and self._thread.is_alive() and not sys.is_finalizing():
             if self._answered >= self._asked or self._is_given_up or self._refused >= self._asked:
                 break
-            if attempts_max is not None and self._failures >= attempts_max:
+            if attempts_max is not None and (self._failures >= attempts_max or self._is_stalled_elsewhere()):
                 break
             if is_child and self._is_elsewhere:
                 # Rule 6: whoever it is, it ships all that stands in the journal.
@@ -267,10 +271,18 @@ class Shipper:
                 if self._goal is None or self._goal[0] != asked:
                     self._goal = asked, goal_of(self._folder, self._prefix)
                 mark = cursor.marks(self._folder).get(self._url)
+                if mark != self._seen[0]:
+                    self._seen, self._failure = (mark, monotonic_s()), None
                 if mark is not None and self._goal[1].is_reached(mark):
                     self._answered, self._last = asked, NOTHING_LEFT
                     self._told.ring()
         return LOOK_INTERVAL_S if self._is_finishing else ELECTION_INTERVAL_S
+
+    def _is_stalled_elsewhere(self) -> bool:
+        if self._lock >= 0 or not self._is_elsewhere or monotonic_s() - self._seen[1] < ELSEWHERE_STALLED_S_MAX:
+            return False
+        self._failure = "another process of this machine ships it, and comes no further: is its server there?"
+        return True
 
 
 def _open(disk: Disk, path: str) -> int:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from ml_dash.journal.contents import ContentStore
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.lock import hold_alone, release
 from ml_dash.remote import blobs, cursor
+from ml_dash.remote import shipper as shipper_module
 from ml_dash.remote.server import Server
 from ml_dash.remote.shipment import Shipment, Step, is_shipped
 from ml_dash.remote.shipper import Shipper
@@ -324,6 +326,20 @@ def test_whoever_waits_for_another_does_not_wait_for_what_is_recorded_meanwhile(
     finished = shipper.finish(60, meanwhile)
     assert finished.is_complete
     assert recorded > 2
+    release(descriptor, folder.disk)
+    assert shipper.join(60)
+
+
+def test_a_command_does_not_wait_for_ever_for_another_process_that_comes_no_further(
+    folder: JournalFolder, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipper_module, "ELSEWHERE_STALLED_S_MAX", 0.3)
+    descriptor = folder.disk.create(folder.ship_lock_path)
+    assert hold_alone(descriptor, folder.ship_lock_path)
+    shipper = shipper_of(folder, lambda: server_through(wire))
+    finished = shipper.finish(inf, attempts_max=4)
+    assert not finished.is_complete
+    assert "another process" in str(finished.why)
     release(descriptor, folder.disk)
     assert shipper.join(60)
 

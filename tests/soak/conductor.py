@@ -80,6 +80,7 @@ class Conductor:
         self._counts: dict[str, int] = {}
         self.measured: list[Measured] = []
         self._next: dict[str, float] = {}
+        self._paused: dict[int, float] = {}
         self._server_back: float | None = None
         self._disk_back: float | None = None
 
@@ -143,6 +144,7 @@ class Conductor:
             dies = random.uniform(0.05, 1) if random.random() < 0.3 else None
             self._fork("keeper", lambda: keep(self.world, journal, kept), dies_in_s=dies)
         self._start_watchers(journals)
+        self._pause_writers()
         self._disturb_server()
         self._disturb_disk()
 
@@ -220,6 +222,21 @@ class Conductor:
         return list(ledgers(self.world.home / "watching").values())
 
     # -- what fails --------------------------------------------------------------------------------------------
+
+    def _pause_writers(self) -> None:
+        """A writer that stands still, perhaps with the journal's lock in its hand, and then goes on."""
+        now = time.monotonic()
+        for pid in [pid for pid, until in self._paused.items() if now >= until]:
+            del self._paused[pid]
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        if self._is_due("pause", lambda: self.random.uniform(1, 6)):
+            writers = [pid for pid, each in self._processes.items() if each.kind in ("life", "elder")]
+            if writers:
+                pid = self.random.choice(writers)
+                os.kill(pid, signal.SIGSTOP)
+                self._paused[pid] = now + self.random.choice((0.05, 0.5, 3)) * self.random.random()
+                self._count("paused: life")
 
     def _disturb_server(self) -> None:
         now = time.monotonic()

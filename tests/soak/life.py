@@ -146,7 +146,9 @@ class Life:
     def _opened(self) -> Experiment:
         wanted = self.specification
         is_big = self.random.random() < 0.3
-        Appender.__init__.__kwdefaults__["segment_bytes_max"] = SEGMENT_BYTES_MAX * (4 if is_big else 1)
+        defaults = Appender.__init__.__kwdefaults__
+        assert defaults is not None
+        defaults["segment_bytes_max"] = SEGMENT_BYTES_MAX * (4 if is_big else 1)
         return Experiment(
             wanted.journal.prefix,
             dash_root=self.world.root(wanted.journal.machine),

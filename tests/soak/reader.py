@@ -78,25 +78,27 @@ class Spot:
             self._is_wrong(f"the first {n} events are not numbered 1 to {n}")
 
     def _dead(self) -> None:
-        """What a dead writer's calls had returned is there, whoever has just begun to read."""
+        """What a dead writer's calls had returned is there, and what a living one has flushed."""
         all_ledgers = ledgers(self.world.ledgers)
-        dead = [each for each in all_ledgers.values() if each.is_over and each.began_seq]
-        for ledger in self.random.sample(dead, min(2, len(dead))):
+        begun = [each for each in all_ledgers.values() if each.began_seq]
+        for ledger in self.random.sample(begun, min(2, len(begun))):
             self._look_for(ledger)
         for each in all_ledgers.values():
             each.close()
 
     def _look_for(self, ledger: Ledger) -> None:
         journal = journal_of(self.world, ledger.life)
-        required, intended = ledger.required, ledger.intended
+        # In this order: it may die and record at any moment.
+        is_over, required = ledger.is_over, ledger.flushed
+        required = ledger.required if is_over else required
         root = self.world.root(journal.machine)
         account = Account(self._is_wrong, counts=False)
         for event in ml_dash.events(journal.prefix, dash_root=root, after=ledger.began_seq - 1):
             if (label_of(event) or ("", 0, 0))[:2] == (MAIN, ledger.life):
                 account.add_in_any_order(event)
-        found = account.last.get((MAIN, ledger.life), 0)
+        found, intended = account.last.get((MAIN, ledger.life), 0), ledger.intended
         if not required <= found <= intended:
-            self._is_wrong(f"life {ledger.life} is dead: {found} events, {required} had returned, {intended} begun")
+            self._is_wrong(f"life {ledger.life}: {found} events, {required} had to be there, {intended} were begun")
 
     def _list(self) -> None:
         found = {each.prefix: each for each in ml_dash.experiments("soak/**", dash_root=self.root)}
