@@ -115,7 +115,7 @@ class Server:
         try:
             found = self._object("GET", protocol.JOURNALS, query={"prefix": prefix})
         except RefusedError as error:
-            if error.status == 404:
+            if _is_unknown(error):
                 return []
             raise
         return [self._head(each) for each in self._list(found, "journals")]
@@ -125,7 +125,7 @@ class Server:
         try:
             return self._head(self._object("GET", protocol.journal_path(journal), query={"prefix": prefix}))
         except RefusedError as error:
-            if error.status == 404:
+            if _is_unknown(error):
                 return None
             raise
 
@@ -285,3 +285,8 @@ class Server:
             skipped = max(0, skipped - len(chunk))
             if piece:
                 yield piece
+
+
+def _is_unknown(error: RefusedError) -> bool:
+    """Whether the server says that it has no such thing; a 404 of whatever else answers there says nothing of it."""
+    return error.status == 404 and error.name.startswith("unknown-")

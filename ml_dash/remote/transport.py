@@ -41,18 +41,24 @@ CONNECT_TIMEOUT_S = 5.0
 TIMEOUT_S = 30.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 REDIRECTS_MAX = 3
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""RFC 6750, 2.1."""
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 Wire: TypeAlias = "httpx.BaseTransport"
 """What may take the place of the network."""
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
 _PROBLEM = "application/problem+json"
+_ANOTHER = ". Is that the address of an ml-dash server?"
+_STATUSES_OF_OTHERS = (404, 405, 501)
+"""Ours comes with the name of a problem."""
 _PROBLEM_MEMBERS = ("type", "title", "status", "detail", "instance")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headers` by lower-case names; `body` is all of it."""
+    """`headers` by lower-case names; `body` is all of it; `url` is the server's."""
 
+    url: str
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -62,7 +68,7 @@ class Answer:
         try:
             return orjson.loads(self.body)
         except ValueError as error:
-            raise NetworkError(f"the server's answer is no JSON: {self.body[:80]!r}") from error
+            raise NetworkError(f"{self.url} answers something that is no JSON{_ANOTHER}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class Transport:
     """Requests to the server at `url`; used by any thread.
 
     `timeout_s` bounds each wait of a request.  `wire`, an `httpx.BaseTransport`, takes the place of the network in
-    tests.  Raises ConfigurationError where `url` is no address, or where the token would travel unencrypted.
+    tests.  Raises ConfigurationError where `url` is no address, or where the token would travel unencrypted, and
+    AuthenticationError where the token cannot be one.
     """
 
     def __init__(
@@ -95,8 +102,11 @@ class Transport:
                 f"dash_url={self.url!r}: a token is not sent over plain HTTP to another machine, where anybody on the "
                 "way could read it. Give an address that begins with https://"
             )
-        if token is not None and not (token.isascii() and token.isprintable()):
-            raise ConfigurationError("the token has characters that no token has; run `ml-dash login` again")
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise AuthenticationError(
+                f"the token for {self.url} has characters that no token has. Run `ml-dash login --dash-url "
+                f"{self.url}`, or set the environment variable ML_DASH_TOKEN to all of the token and nothing else"
+            )
         self._has_token = token is not None
         self._headers = {"User-Agent": "ml-dash", "Accept-Encoding": "identity"}
         if token is not None:
@@ -139,7 +149,7 @@ class Transport:
         with self.stream(
             method, path, query=query, headers=sent, body=content, expected=expected, timeout_s=timeout_s
         ) as (stream):
-            return Answer(stream.status, stream.headers, self._whole(stream, answer_bytes_max))
+            return Answer(self.url, stream.status, stream.headers, self._whole(stream, answer_bytes_max))
 
     @contextmanager
     def stream(
@@ -255,6 +265,8 @@ class Transport:
             return AuthenticationError(self._not_accepted(status, detail))
         for each in _PROBLEM_MEMBERS:
             members.pop(each, None)
+        if not name and status in _STATUSES_OF_OTHERS:
+            detail += _ANOTHER
         wait_s = retry_after_s(response.headers.get("retry-after"), now_us())
         return RefusedError(f"{self.url} answers {status}: {detail}", status, name, members, wait_s)
 
@@ -370,4 +382,6 @@ _REASONS: tuple[tuple[str, str], ...] = (
 
 def _reason(error: Exception) -> str:
     """In words; httpx's own messages are often empty."""
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return "it does not speak HTTPS. Does its address begin with http://?"
     return dict(_REASONS).get(type(error).__name__) or visible_line(str(error)) or type(error).__name__

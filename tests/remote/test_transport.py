@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ml_dash.errors import AuthenticationError, ConfigurationError, NetworkError, RefusedError
+from ml_dash.remote.server import Server
 from ml_dash.remote.transport import Transport
 
 TOKEN = "mld_verysecret"
@@ -33,6 +34,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(302, location="/circle")
         elif path == "/problem":
             self.answer(409, PROBLEM, content_type="application/problem+json", retry_after="7")
+        elif path == "/another" or path.startswith("/v1/journals"):
+            self.answer(404, b"<html>nginx</html>", content_type="text/html")
         elif path == "/html":
             self.answer(502, b"<html>secret page</html>", content_type="text/html")
         elif path in ("/401", "/403"):
@@ -145,6 +148,27 @@ def test_a_page_of_a_proxy_is_not_quoted(transport: Transport) -> None:
     with pytest.raises(RefusedError, match="502") as caught:
         transport.request("GET", "/html")
     assert "secret page" not in str(caught.value)
+
+
+def test_another_server_than_one_of_ours_is_asked_about(transport: Transport, url: str) -> None:
+    with pytest.raises(RefusedError, match="Is that the address of an ml-dash server"):
+        transport.request("GET", "/another")
+    with pytest.raises(NetworkError, match=rf"{url} answers something that is no JSON.*Is that the address"):
+        transport.request("GET", "/ok").json()
+    with pytest.raises(RefusedError, match="answers 404"):
+        Server(url, None).journals("alice/ml/another")
+
+
+def test_a_server_that_does_not_speak_https_is_said_to(url: str) -> None:
+    with pytest.raises(NetworkError, match="does not speak HTTPS"):
+        Transport(url.replace("http://", "https://")).request("GET", "/")
+
+
+@pytest.mark.parametrize("token", ["", "two words", "mld_a\n", "mld_ü", "<token>", 'mld_"a"'])
+def test_a_token_that_cannot_be_one_is_not_accepted_before_it_is_sent(url: str, token: str) -> None:
+    with pytest.raises(AuthenticationError, match="ml-dash login") as caught:
+        Transport(url, token)
+    assert not token.strip() or token.strip() not in str(caught.value).replace("ML_DASH_TOKEN", "")
 
 
 def test_what_is_not_accepted_says_what_to_do(transport: Transport, url: str) -> None:
