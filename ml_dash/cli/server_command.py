@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..server.accounts import Accounts
     from ..server.tokens import Token, Tokens
 
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_UNIT = "s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:ours?)?|d(?:ays?)?|w(?:eeks?)?|y(?:ears?)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +164,19 @@ def token() -> None:
 
 
 class Lifetime(click.ParamType[Any]):
-    """`90m 12h 30d 4w 1y`, or a date, as the moment at which something ends."""
+    """`90m 12h 30d 4w 1y`, in words, in seconds, a date or `never`, as the moment at which something ends; or None."""
 
     name = "TIME"
 
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int | None:
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"(\d{1,6}) ?([mhdwy])", value.strip())
+        if value.strip() == "never":
+            return None
+        found = re.fullmatch(rf"(\d{{1,6}}) ?({_UNIT})?", value.strip())
         try:
             if found is not None:
-                moment = to_datetime(now_us()) + timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+                moment = to_datetime(now_us()) + timedelta(seconds=int(found[1]) * _SECONDS[(found[2] or "s")[0]])
             else:
                 moment = datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone(timezone.utc)
         except (ValueError, OverflowError):
@@ -189,7 +192,7 @@ class Lifetime(click.ParamType[Any]):
 @click.option("--owner", required=True, help="The first part of every prefix that it is good for.")
 @click.option("--name", default="", help="What it is for.")
 @click.option("--read-only", is_flag=True, help="It reads, and changes nothing.")
-@click.option("--expires", "expires_us", type=Lifetime(), help="Such as 12h, 30d, 1y or a date; by default never.")
+@click.option("--expires", "expires_us", type=Lifetime(), help="Such as 90s, 12h, 30d, 1y or a date; by default never.")
 @changes_people
 async def create(
     owner: str, name: str, read_only: bool, expires_us: int | None, people: People, output: Output

@@ -83,10 +83,32 @@ def test_a_token_that_is_given_for_its_id_is_not_repeated(store: str) -> None:
         assert wrong not in said
 
 
-@pytest.mark.parametrize("expires", ["30", "d", "-1d", "yesterday", "2001-01-01", "9999999d", "999999y"])
+@pytest.mark.parametrize("expires", ["30 moons", "d", "-1d", "yesterday", "2001-01-01", "9999999d", "999999y"])
 def test_an_expiry_that_is_none_is_refused(store: str, expires: str) -> None:
     said = refused("server", "token", "create", "--store", store, "--owner", "alice", f"--expires={expires}")
     assert "such as" in said or "over already" in said
+
+
+@pytest.mark.parametrize(
+    ("expires", "seconds"),
+    [
+        ("90s", 90),
+        ("90", 90),
+        ("2 minutes", 120),
+        ("1 hour", 3600),
+        ("12h", 43_200),
+        ("4w", 2_419_200),
+        ("never", None),
+    ],
+)
+def test_an_expiry_is_a_time_from_now_on(store: str, expires: str, seconds: int | None) -> None:
+    arguments = ("server", "token", "create", "--store", store, "--owner", "alice", "--expires", expires, "--json")
+    said = json.loads(run_command(*arguments))["expires"]
+    if seconds is None:
+        assert said is None
+    else:
+        ends = datetime.fromisoformat(said.replace("Z", "+00:00"))
+        assert abs(ends - datetime.now(timezone.utc) - timedelta(seconds=seconds)) < timedelta(seconds=60)
 
 
 @pytest.mark.parametrize("owner", ["a/b", "..", "", "_journal", "a\nb"])
