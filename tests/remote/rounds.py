@@ -23,6 +23,8 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 from ml_dash.remote.state_folder import folder_of_server
 
+from ..server.conftest import Place
+from ..server.object_stores import objects_of
 from .hostile import valid_bytes
 from .nursery import Nursery
 from .proxy import Proxy
@@ -37,21 +39,22 @@ _HASH_BYTES = len(b',"hash":""}') + 64
 REDACTED = b"[redacted]"
 
 
-def stored(store: Path, prefix: str) -> dict[str, dict[int, bytes]]:
-    """What all objects hold, in the order of their names, read without the server: by journal and segment."""
+def stored(objects: dict[str, bytes]) -> dict[str, dict[int, bytes]]:
+    """What the objects of an experiment hold, in the order of their names: by journal and segment."""
     found: dict[str, dict[int, bytes]] = {}
-    for folder in sorted((store / "journals" / prefix / "_journal").glob("*")):
-        segments: dict[int, bytes] = {}
-        segment = 0
-        for path in sorted(folder.glob("[0-9]*.jsonl")):
-            assert path.name == f"{segment:08d}-{len(segments.get(segment, b'')):012d}.jsonl", "nothing is doubled"
-            data = path.read_bytes()
-            assert data.endswith(b"\n"), "whole lines"
-            begun = _HEADER.match(data)
-            segment = int(begun[1]) if begun else segment
-            assert not (begun and segment in segments), "a segment begins once"
-            segments[segment] = segments.get(segment, b"") + data
-        found[folder.name] = segments
+    ends: dict[str, int] = {}
+    for path, data in objects.items():
+        folder, _, name = path.rpartition("/")
+        if not name.endswith(".jsonl"):
+            continue
+        journal = folder.rpartition("/")[2]
+        segments, segment = found.setdefault(journal, {}), ends.get(journal, 0)
+        assert name == f"{segment:08d}-{len(segments.get(segment, b'')):012d}.jsonl", "nothing is doubled"
+        assert data.endswith(b"\n"), "whole lines"
+        begun = _HEADER.match(data)
+        ends[journal] = segment = int(begun[1]) if begun else segment
+        assert not (begun and segment in segments), "a segment begins once"
+        segments[segment] = segments.get(segment, b"") + data
     return found
 
 
@@ -72,12 +75,13 @@ def is_prefix(data: bytes, local: bytes) -> bool:
 class Chaos:
     """Everything below `folder`.  `kills` counts by what was killed."""
 
-    def __init__(self, folder: Path, seed: int, rate: float) -> None:
+    def __init__(self, folder: Path, place: Place, seed: int, rate: float) -> None:
         self.folder = folder
-        self.store = folder / "store"
+        self._place = place
         self.random = Random(seed)
         self.kills: Counter[str] = Counter()
-        self.nursery = Nursery(folder / "log", {"XDG_STATE_HOME": str(folder / "state")})
+        environment = {"XDG_STATE_HOME": str(folder / "state"), **place.environment}
+        self.nursery = Nursery(folder / "log", environment)
         self.proxy = Proxy(seed, rate)
         self.proxy.servers = [0, 0]
         self._servers = [self._serve(number) for number in (0, 1)]
@@ -86,13 +90,16 @@ class Chaos:
         said = self.folder / f"said-{number}"
         said.unlink(missing_ok=True)
         cache = str(self.folder / f"cache-{number}")
-        pid = self.nursery.fork("serve", store=str(self.store), cache=cache, said=str(said))
+        pid = self.nursery.fork("serve", store=self._place.target, cache=cache, said=str(said))
         deadline = time.monotonic() + DEADLINE_S
         while not said.exists():
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.01)
         self.proxy.servers[number] = int(said.read_text().rpartition(":")[2])
         return pid
+
+    def objects(self, folder: str = "") -> dict[str, bytes]:
+        return objects_of(self._place.target, self._place.environment, folder)
 
     def kill(self, pid: int) -> int:
         os.kill(pid, signal.SIGKILL)
@@ -179,9 +186,12 @@ class Lane:
             points=self.random.randrange(1, POINTS_MAX),
         )
 
+    def _objects(self) -> dict[str, bytes]:
+        return self.chaos.objects(f"journals/{self.prefix}/_journal")
+
     def check(self) -> None:
         """The copy first: the journal only grows meanwhile."""
-        found = stored(self.chaos.store, self.prefix)
+        found = stored(self._objects())
         if not self.folder.segment_numbers():
             return
         local = valid_bytes(self.folder)
@@ -215,7 +225,7 @@ class Lane:
             assert not self.folder.experiment.exists(), "it only waited there"
         else:
             self.check()
-            (copy,) = stored(chaos.store, self.prefix).values()
+            (copy,) = stored(self._objects()).values()
             local = valid_bytes(self.folder)
             assert {segment: len(data) for segment, data in copy.items()} == {n: len(data) for n, data in local.items()}
             for segment, data in copy.items():
@@ -226,9 +236,10 @@ class Lane:
             assert run.state == ml_dash.load(self.prefix, dash_root=self.root).state
             assert chaos.command("verify", self.prefix, *self.where) == 0
         assert chaos.command("verify", self.prefix, "--dash-url", url) == 0
+        contents = chaos.objects("blobs/alice")
         for file in run.files:
             assert file.checksum is not None
-            data = (chaos.store / "blobs/alice" / file.checksum[:2] / file.checksum).read_bytes()
+            data = contents[f"blobs/alice/{file.checksum[:2]}/{file.checksum}"]
             assert sha256(data).hexdigest() == file.checksum
 
     def redacted(self) -> set[str]:
@@ -237,8 +248,8 @@ class Lane:
 
 
 @contextmanager
-def chaos_below(folder: Path, seed: int, rate: float) -> Iterator[Chaos]:
-    chaos = Chaos(folder, seed, rate)
+def chaos_below(folder: Path, place: Place, seed: int, rate: float) -> Iterator[Chaos]:
+    chaos = Chaos(folder, place, seed, rate)
     try:
         yield chaos
     finally:
@@ -265,7 +276,7 @@ def run_rounds(chaos: Chaos, lanes: list[Lane], rounds: int, *, kills_servers: b
     chaos.proxy.settle()
     for lane in lanes:
         lane.finish()
-    everything = b"".join(path.read_bytes() for path in sorted(chaos.store.rglob("*")) if path.is_file())
+    everything = b"".join(chaos.objects().values())
     for lane in lanes:
         for secret in lane.redacted():
             assert secret.encode() not in everything, f"{secret} had been redacted"

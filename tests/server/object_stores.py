@@ -124,17 +124,17 @@ def start_azure(folder: Path) -> ObjectStore:
     return ObjectStore(process, url, environment, make)
 
 
-def objects_of(target: str, environment: dict[str, str]) -> dict[str, bytes]:
-    """All that is stored at a directory or in a bucket, by path; read without the server's code."""
+def objects_of(target: str, environment: dict[str, str], folder: str = "") -> dict[str, bytes]:
+    """All that is stored below a folder of a directory or a bucket, by path; read without the server's code."""
     if "://" not in target:
-        paths = [path for path in Path(target).rglob("*") if path.is_file()]
-        return {path.relative_to(target).as_posix(): path.read_bytes() for path in sorted(paths)}
+        paths = sorted(path for path in Path(target, folder).rglob("*") if path.is_file())
+        return {path.relative_to(target).as_posix(): path.read_bytes() for path in paths}
     import obstore.store
 
     options = {name.lower(): value for name, value in environment.items() if not name.endswith("ALLOW_HTTP")}
     there = obstore.store.from_url(target, client_options={"allow_http": True}, **options)
-    paths_there = sorted(meta["path"] for page in obstore.list(there) for meta in page)
-    return {path: bytes(obstore.get(there, path).bytes()) for path in paths_there}
+    names = sorted(meta["path"] for page in obstore.list(there, folder or None) for meta in page)
+    return {name: bytes(obstore.get(there, name).bytes()) for name in names}
 
 
 def _free_port() -> int:
