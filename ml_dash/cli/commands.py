@@ -155,8 +155,13 @@ def reads_experiments(command: Command) -> Command:
 
 def run() -> NoReturn:
     """Runs the command that stands in `sys.argv` and exits with its code."""
+    _leave(answer(sys.argv[1:]))
+
+
+def answer(arguments: list[str]) -> int:
+    """Runs a command, says on stderr what it ends with where it fails, and gives its exit code."""
     try:
-        code = group.main(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
+        code = group.main(arguments, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -168,7 +173,7 @@ def run() -> NoReturn:
     except MlDashError as error:
         print(f"ml-dash: {visible(str(error))}", file=sys.stderr)
         code = EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
-    _leave(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _without_reader() -> int:

@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from ml_dash import Experiment, correct
-from ml_dash.cli.commands import group
+from ml_dash.cli.commands import answer, group
 
 COMMAND = [sys.executable, "-m", "ml_dash"]
 Piped = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -112,18 +112,16 @@ def asked(trained: Path) -> Asked:
 
 @pytest.fixture
 def piped(recorded: Path) -> Piped:
-    """Runs `ml-dash` with its output in a pipe."""
+    """Runs `ml-dash` on `recorded` in this process, as in a pipe, to its very end: with its messages and exit code."""
 
     def run(*arguments: str, root: Path = recorded, code: int = 0) -> subprocess.CompletedProcess[str]:
-        ended = subprocess.run(
-            [*COMMAND, *arguments],
-            env=os.environ | {"ML_DASH_ROOT": str(root)},
-            capture_output=True,
-            text=True,
-            timeout=SEEN_S_MAX,
-        )
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return ended
+        with CliRunner(env={"ML_DASH_ROOT": str(root)}).isolation() as (stdout, stderr, _):
+            ended_with = answer(list(arguments))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            said, complained = (stream.getvalue().decode() for stream in (stdout, stderr))
+        assert ended_with == code, said + complained
+        return subprocess.CompletedProcess(["ml-dash", *arguments], ended_with, said, complained)
 
     return run
 

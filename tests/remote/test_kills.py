@@ -102,7 +102,7 @@ def folders_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_clients_and_servers_that_are_killed_lose_and_double_nothing(tmp_path: Path, server: ServerProcess) -> None:
-    run_rounds(20, 7, tmp_path, server)
+    run_rounds(10, 7, tmp_path, server)
 
 
 @pytest.mark.campaign
