@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -50,6 +51,8 @@ def main() -> int:
     from .ending import compare
     from .report import report, unbounded
 
+    # Also then nothing is left behind: no process, and no file system mounted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     conductor = Conductor(home, given.seed, given.writers, lambda line: print(line, flush=True))
     try:
         conductor.run(given.minutes * 60)

@@ -287,6 +287,7 @@ class Conductor:
         """What a child does; it never returns."""
         code = 70
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with suppress(OSError, AttributeError):
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             log = os.open(self.world.home / "stderr.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
