@@ -65,8 +65,7 @@ def run(clients: int, seconds: int, folder: Path, clients_per_process: int = CLI
             command = [sys.executable, "-m", "tests.benchmarks.many_clients", "--client", served.url]
             command += [str(folder / "clients"), str(numbers.start), str(numbers.stop), str(seconds)]
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            ending.callback(process.wait)
-            ending.callback(process.kill)
+            ending.callback(ending.enter_context(process).kill)
             processes.append(process)
         for process in processes:
             _line(process)

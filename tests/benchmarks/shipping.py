@@ -39,8 +39,7 @@ def shipped(recorder: str, folder: Path, size: int) -> Figures:
     with serving("ours", folder / "server") as served, ExitStack() as ending:
         started = [_client(served, root, number) for number, root in enumerate(roots)]
         for each in started:
-            ending.callback(each.wait)
-            ending.callback(each.kill)
+            ending.callback(ending.enter_context(each).kill)
             assert each.stdout is not None
             each.stdout.readline()
         before_s = served.processor_s()
@@ -203,12 +202,8 @@ def _thread_s(thread: Thread) -> float:
 
 def _recording(url: str, folder: Path, timeout_s: float) -> tuple[Record, Close]:
     """As `measures.ours`, with a server."""
-    import warnings
-
     from ml_dash import Experiment
 
-    # A server that is down, and the rest that did not arrive in time, are said as warnings.
-    warnings.simplefilter("ignore")
     experiment = Experiment(PREFIX, dash_root=folder / "root", dash_url=url, console=False, ship_timeout_s=timeout_s)
     experiment.run.start()
     log = experiment.metrics("train").log
