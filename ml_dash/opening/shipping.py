@@ -28,7 +28,7 @@ from .interpreter_end import last_things
 if TYPE_CHECKING:
     from ..journal.folder import JournalFolder
     from ..reading.replay import Start
-    from ..remote.server import Server
+    from ..remote.server import Server, User
     from ..remote.shipment import Step
     from ..remote.shipper import Finished, Shipper
 
@@ -87,7 +87,7 @@ class Shipping:
         try:
             user = server.user()
             if user.is_read_only:
-                raise AuthenticationError(f"{self.url} takes nothing from this token: it may only read")
+                raise AuthenticationError(_takes_nothing(self.url, user))
             if not user.is_open and user.owner is not None and user.owner != self._prefix.owner:
                 raise AuthenticationError(
                     f"{self.url} takes the token as {user.owner!r}, who may not write to {self._prefix.text!r}. Give a "
@@ -98,7 +98,14 @@ class Shipping:
             if self._folder.segment_numbers():
                 self._mend(server)
                 own = journal_in(self._folder)
-            return start_on(server, self._prefix.text, own, GREETING_TIMEOUT_S)
+            try:
+                return start_on(server, self._prefix.text, own, GREETING_TIMEOUT_S)
+            except NetworkError as error:
+                warn(
+                    f"{error}. So what other machines have recorded of {self._prefix.text} does not show in this "
+                    "session; what it records itself is kept and shipped as ever"
+                )
+                return None
         finally:
             server.close()
 
@@ -175,6 +182,12 @@ class Shipping:
 
         if self._shipper is None and self._folder.exists():
             remove_if_shipped(self._folder, self.url, self._root)
+
+
+def _takes_nothing(url: str, user: User) -> str:
+    if user.is_open:
+        return f"{url} takes nothing: it shows experiments, and changes none"
+    return f"{url} takes nothing from this token: it may only read"
 
 
 def ship_timeout_s(given: float | None) -> float:

@@ -1,7 +1,8 @@
 """A folder of local journals, served as it is: nothing is set up, and no batch is taken.
 
 What is served of a journal is what a client would ship of it: of each segment the header and the commits up to what the
-next header accepts, of the newest one those that are valid.
+next header accepts, of the newest one those that are valid.  Journals of other machines that were pulled are served,
+too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..journal.reader import JournalReader
 from ..journal.segment_file import open_segment
 from ..prefix import parse_prefix
 from ..reading.listing import Pattern, prefixes_below
+from ..remote.mirror import journals_below
 from ..remote.protocol import Head
 from .bell import Bell
 from .store import CHUNK_BYTES, Missing
@@ -47,18 +49,19 @@ class DashRoot:
         return await asyncio.to_thread(self._prefixes, below)
 
     async def heads(self, prefix: str) -> list[Head]:
-        head = await asyncio.to_thread(self._head, prefix)
-        return [] if head is None else [head]
+        found = await asyncio.to_thread(self._journals, prefix)
+        return [head for head, _ in found.values()]
 
     async def head(self, prefix: str, journal: str) -> Head | None:
-        head = await asyncio.to_thread(self._head, prefix)
-        return head if head is not None and head.journal == journal else None
+        found = await asyncio.to_thread(self._journals, prefix)
+        return found[journal][0] if journal in found else None
 
     async def segments(self, prefix: str, journal: str) -> dict[int, int]:
-        return await asyncio.to_thread(self._segments, prefix)
+        return await asyncio.to_thread(self._segments, prefix, journal)
 
     async def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
-        folder = self.folder_of(prefix)
+        found = (await asyncio.to_thread(self._journals, prefix)).get(journal)
+        folder = self.folder_of(prefix) if found is None else found[1]
         try:
             file = await asyncio.to_thread(open_segment, folder, segment)
         except FileNotFoundError:
@@ -80,7 +83,7 @@ class DashRoot:
             OPERATING_SYSTEM.close(descriptor)
 
     async def place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
-        return await asyncio.to_thread(self._place_of, prefix, after)
+        return await asyncio.to_thread(self._place_of, prefix, journal, after)
 
     def folder_of(self, prefix: str) -> JournalFolder:
         return JournalFolder(self.root.joinpath(*parse_prefix(prefix).segments), prefix=prefix)
@@ -99,16 +102,21 @@ class DashRoot:
         found = {}
         for prefix in prefixes_below(self.root, Pattern.parse(below or "**").fixed):
             with suppress(PrefixError, MlDashError, OSError):
-                head = self._head(prefix)
-                if head is not None:
-                    found[prefix] = [head.journal]
+                journals = self._journals(prefix)
+                if journals:
+                    found[prefix] = list(journals)
         return found
 
-    def _head(self, prefix: str) -> Head | None:
+    def _journals(self, prefix: str) -> dict[str, tuple[Head, JournalFolder]]:
+        """By their ids."""
         folder = self.folder_of(prefix)
         if not folder.exists():
-            return None
-        watched = self._watched.setdefault(prefix, Watched(JournalReader(folder), Lock()))
+            return {}
+        found = ((self._head(each), each) for each in journals_below(folder))
+        return {head.journal: (head, each) for head, each in found if head is not None}
+
+    def _head(self, folder: JournalFolder) -> Head | None:
+        watched = self._watched.setdefault(folder.path, Watched(JournalReader(folder), Lock()))
         with watched.lock:
             for line in watched.reader.commits():
                 watched.time_us = line.time_us
@@ -119,23 +127,26 @@ class DashRoot:
             time_us = watched.time_us or (header[0].time_us if header is not None else 0)
             return Head(at.journal, at.segment, at.offset, at.next_seq, at.hash, time_us)
 
-    def _segments(self, prefix: str) -> dict[int, int]:
-        head = self._head(prefix)
-        if head is None:
+    def _segments(self, prefix: str, journal: str) -> dict[int, int]:
+        found = self._journals(prefix).get(journal)
+        if found is None:
             return {}
+        head, folder = found
         sizes = {}
-        for extent in self._extents(prefix):
+        for extent in _extents(folder):
             if not extent.is_dead and extent.segment <= head.segment:
                 sizes[extent.segment] = extent.accepted.bytes if extent.accepted is not None else head.offset
         return sizes
 
-    def _place_of(self, prefix: str, after: int) -> tuple[int, int]:
-        begun = [each for each in self._extents(prefix) if not each.is_dead and each.header is not None]
+    def _place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
+        known = self._journals(prefix).get(journal)
+        extents = [] if known is None else _extents(known[1])
+        begun = [each for each in extents if not each.is_dead and each.header is not None]
         found = [each.segment for each in begun if each.header is not None and each.header.first <= after + 1]
         return (found[-1] if found else begun[0].segment if begun else 0), 0
 
-    def _extents(self, prefix: str) -> list[Extent]:
-        folder = self.folder_of(prefix)
-        reader, numbers = JournalReader(folder), folder.segment_numbers()
-        headers = {number: found for number in numbers if (found := reader.header(number)) is not None}
-        return chart(numbers, headers)
+
+def _extents(folder: JournalFolder) -> list[Extent]:
+    reader, numbers = JournalReader(folder), folder.segment_numbers()
+    headers = {number: found for number in numbers if (found := reader.header(number)) is not None}
+    return chart(numbers, headers)

@@ -22,9 +22,9 @@ from ml_dash.journal.copying import Content
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.opening import shipping
 from ml_dash.prefix import parse_prefix
-from ml_dash.reading.lineage import content_store
 from ml_dash.reading.listing import folder_of, root_of
 from ml_dash.reading.replay import Replay
+from ml_dash.reading.saved_content import content_store
 from ml_dash.remote.server import Server
 from ml_dash.state import to_plain_state
 
@@ -32,9 +32,9 @@ from ..server.conftest import ServerProcess
 
 DEADLINE_S = 60.0
 RECORDS = """
-import sys, time
+import os, sys, time
 from ml_dash import Experiment
-prefix, url, root, name, first, last = sys.argv[1:]
+prefix, url, root, name, first, last, *gate = sys.argv[1:]
 with Experiment(prefix, dash_url=url, dash_root=None if root == "-" else root).run as experiment:
     experiment.params.set(**{name: int(first)})
     for step in range(int(first), int(last) + 1):
@@ -43,7 +43,8 @@ with Experiment(prefix, dash_url=url, dash_root=None if root == "-" else root).r
         experiment.log(f"{name} {step}")
         if step % 20 == 0:
             experiment.flush()
-            time.sleep(0.05)
+        while gate and step == 100 and not os.path.exists(gate[0]):
+            time.sleep(0.01)
 """
 
 
@@ -110,15 +111,15 @@ def test_two_machines_at_once_and_three_readers_with_one_state(
     server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefix, url = "alice/ml/at-once", server.url
-    machines = [start(prefix, url, tmp_path / name, name, 1, 200) for name in ("one", "two")]
-    looks = 0
+    gate = tmp_path / "gate"
+    machines = [start(prefix, url, tmp_path / name, name, 1, 200, gate) for name in ("one", "two")]
+    wait_until(lambda: len(Server(url, None).journals(prefix)) == 2)
+    while len(lines(list(ml_dash.events(prefix, dash_url=url)))) < 200:
+        time.sleep(0.01)
+    gate.touch()
     while any(each.poll() is None for each in machines):
-        with_luck = Server(url, None).journals(prefix)
-        if with_luck:
-            looks += 1
-            ml_dash.load(prefix, dash_url=url)
+        ml_dash.load(prefix, dash_url=url)
     finish(*machines)
-    assert looks > 1
     incremental = plain(prefix, dash_url=url)
     shutil.rmtree(tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
@@ -136,6 +137,12 @@ def test_two_machines_at_once_and_three_readers_with_one_state(
     ml_dash_command("pull", prefix, "--dash-url", url, "--dash-root", "pulled")
     assert plain(prefix, dash_root="pulled") == fresh
     assert ml_dash.verify(prefix, dash_root="pulled").head == report.head
+    served = ServerProcess(tmp_path / "pulled", tmp_path / "cache of the other server").start()
+    try:
+        assert on_server(served.url, prefix) == on_server(url, prefix)
+        assert plain(prefix, dash_url=served.url) == fresh
+    finally:
+        served.close()
 
 
 def test_three_sessions_without_a_root_are_one_experiment(shared_server: ServerProcess) -> None:
