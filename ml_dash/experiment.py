@@ -11,9 +11,9 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .alarm import warn
-from .errors import ConfigurationError, LockError, StorageError
+from .errors import ConfigurationError, ConflictError, LockError, StorageError
 from .opening import environment_variables
-from .opening.arguments import NORMAL, check_keywords, durability_of, take_deprecated
+from .opening.arguments import NORMAL, check_keywords, durability_of, take_deprecated, whole_number
 from .opening.companions import Companions
 from .opening.components import COMPONENTS
 from .opening.decorator import PARAMETERS, decorate, parameter_of
@@ -163,7 +163,7 @@ class Experiment(Known):
         ExperimentError where the experiment is not open.  Without a message (deprecated) it gives a builder."""
         return self.logs.log(message, level, metadata, **extra)
 
-    def rewind(self, **steps: float) -> None:
+    def rewind(self, *numbers: float, **steps: float) -> None:
         """Says that the training goes on from an earlier checkpoint: `rewind(step=10)`, `rewind(epoch=2, step=500)`.
 
         What led to the checkpoint stays; the points that this session, and those that had ended before it began, have
@@ -175,7 +175,7 @@ class Experiment(Known):
         """
         from .opening.rewinding import record_rewind
 
-        record_rewind(self._recorder.writer(), steps)
+        record_rewind(self._recorder.writer(), numbers, steps)
 
     def flush(self) -> int:
         """Everything recorded before is on disk when this returns; the last durable sequence number.
@@ -204,15 +204,21 @@ class Experiment(Known):
 
         What this thread records inside is held back until the block ends: then it is one commit, durable, if the
         journal's last event is still `seq`; else ConflictError, and nothing of it is recorded, as where the block ends
-        with an exception.  Reading inside shows what stands in the journal.  Take `seq` first and read then.
+        with an exception.  Where that is not so at the call, it is a ConflictError at once: without `with` it does no
+        more than look.  Reading inside shows what stands in the journal.  Take `seq` first and read then.
 
         Inside, flushing and ending the session are refused, and so is another `expect` (ExperimentError).  Raises
         ConfigurationError for a `seq` that is no number of an event, ExperimentError where the experiment is not open,
         StorageError or LockError where the disk refuses.
         """
-        if isinstance(seq, bool) or not isinstance(seq, int) or seq < 0:
+        writer = self._recorder.writer()
+        expected = whole_number(seq)
+        if expected is None or expected < 0:
             raise ConfigurationError(f"seq={seq!r:.100}: expected the number of an event, such as `experiment.seq`")
-        return self._recorder.writer().expect(seq)
+        writer.refuse_if_held("`experiment.expect`")
+        if not self._recorder.disabled and (found := self.seq) != expected:
+            raise ConflictError(expected, found)
+        return writer.expect(expected)
 
     def _component(self, name: str) -> Any:
         if self._recorder.open_writer is None:

@@ -30,6 +30,7 @@ from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, try_drain
 from .journal.survey import Redacted, survey
+from .opening.arguments import whole_number
 from .prefix import parse_prefix
 from .reading.following import Follow
 from .reading.lineage import Lineage, blocks_of, forked_from, reading
@@ -72,18 +73,20 @@ class Report:
     damaged_spools: tuple[str, ...] = ()
 
 
-def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: int | datetime | None = None) -> Run:
+def load(
+    prefix: str, *, dash_root: Root = None, dash_url: object = None, at: int | datetime | str | None = None
+) -> Run:
     """An experiment as it is, as it was after event number `at`, or as it was at the time `at`.
 
-    At a time means after the last event that was recorded by then; a datetime without a zone is local time.
+    At a time means after the last event that was recorded by then; a datetime without a zone is local time.  It may
+    also be given as text in ISO 8601.
 
     Raises PrefixError, NotFoundError where there is no such experiment, ConfigurationError where `at` lies outside its
     history, and StorageError where the folder cannot be read.
     """
     parsed = parse_prefix(prefix)
     folder = folder_of(parsed, root_of(dash_root, dash_url))
-    if at is not None and (isinstance(at, bool) or not isinstance(at, int | datetime)):
-        raise ConfigurationError(f"at={at!r:.100}: expected the number of an event or a datetime")
+    at = _moment(at)
     with reading(folder):
         state, damage = settled(Replay(folder, at))
         damage = [*damage, *damage_of(folder)]
@@ -92,6 +95,24 @@ def load(prefix: str, *, dash_root: Root = None, dash_url: object = None, at: in
     if isinstance(at, datetime) and not state.seq:
         raise _outside(prefix, f"at={at.isoformat()} is before its first event", Replay(folder).refresh())
     return Run(parsed, folder, state, damage)
+
+
+def _moment(at: object) -> int | datetime | None:
+    if at is None:
+        return None
+    if isinstance(at, str):
+        with suppress(ValueError):
+            return datetime.fromisoformat(at.replace("Z", "+00:00"))
+    if isinstance(at, datetime):
+        # One of pandas cannot be taken for local time.
+        return datetime.combine(at.date(), at.timetz())
+    number = whole_number(at)
+    if number is None:
+        raise ConfigurationError(
+            f"at={at!r:.100}: expected the number of an event, a datetime, or a time in ISO 8601 such as "
+            "'2026-03-01T14:30:00'"
+        )
+    return number
 
 
 def _outside(prefix: str, what: str, state: State) -> ConfigurationError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from operator import index
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -54,3 +55,11 @@ def durability_of(durability: object) -> str:
     if durability not in DURABILITIES:
         raise ConfigurationError(f"durability={durability!r:.80} is unknown: expected 'normal' or 'strict'")
     return str(durability)
+
+
+def whole_number(value: object) -> int | None:
+    """An integer, also one of NumPy; None for anything else, `True` and `False` among it."""
+    try:
+        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -75,12 +75,24 @@ def begin_as_fork(folder: JournalFolder, prefix: Prefix, root: Path, point: Fork
     try:
         parent = own_folder_of(point.prefix, root)
     except NotFoundError as error:
+        _check_moment(point, root)
         raise NotFoundError(f"fork={str(point)!r}: {error}. A fork stands in the dash_root of its parent") from error
     with reading(parent):
         payload = _payload(parent, point)
     _found(folder, payload)
     if not _is_begun(folder, prefix, point):
         raise ExperimentError(f"{prefix.text!r} was begun by another process meanwhile, and not as a fork of {point}")
+
+
+def _check_moment(point: ForkPoint, root: Path) -> None:
+    """Raises ConfigurationError where what stands behind the `@` was to be the number of an event, and is none."""
+    prefix, at, moment = point.prefix.text.rpartition("@")
+    if point.seq is not None or not at or not JournalFolder(root / prefix).exists():
+        return
+    raise ConfigurationError(
+        f"fork={point.prefix.text!r}: {moment!r} is no number of an event. Expected one behind the @, for example "
+        f"'{prefix}@1500', or the prefix alone for the last event that it has"
+    )
 
 
 def _is_begun(folder: JournalFolder, prefix: Prefix, point: ForkPoint) -> bool:

@@ -5,7 +5,7 @@ What that means for points is in `ml_dash/state/attempts.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from ..journal.writer import Writer
 
 
-def record_rewind(writer: Writer, steps: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError for what is no field of steps or no number."""
+def record_rewind(writer: Writer, numbers: Sequence[Any], steps: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError for what is no field of steps or no number, and for numbers of nothing."""
+    if numbers:
+        given = describe(numbers[0])
+        raise ConfigurationError(
+            f"rewind({given:.100}): of what? A step says nothing of an epoch. Expected one or more of "
+            f"{', '.join(STEP_FIELDS)}, for example rewind(step={given:.100})"
+        )
     if not steps:
         raise ConfigurationError(
             f"rewind() says to no step. Expected one or more of {', '.join(STEP_FIELDS)}, for example rewind(step=10)"

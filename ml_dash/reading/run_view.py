@@ -18,6 +18,7 @@ from ..journal.folder import JournalFolder
 from ..prefix import Prefix
 from ..recording.file_records import as_dict
 from ..state import FileState, FrozenDict, Session, State, Status
+from ..state.differences import View, view_of
 from ..state.nouns import Fork
 from ..state.standing import standing_files
 from ..state.supersessions import Attempt, Supersession, attempts_in, supersessions_in
@@ -109,6 +110,14 @@ class Run:
     @property
     def description(self) -> str | None:
         return self._state.description
+
+    readme = description
+    """Another word for it."""
+
+    @property
+    def view(self) -> View:
+        """How it stands, as `ml_dash.diff` compares it: two runs that do not differ have equal views."""
+        return view_of(self._state)
 
     @property
     def tags(self) -> tuple[str, ...]:

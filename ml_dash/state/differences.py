@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from .nouns import FieldState, FrozenDict, MetricState, State, TrackState
 from .standing import standing_files
@@ -74,8 +74,7 @@ class View:
     files: Mapping[str, FileSummary]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """`old` became `new`; ABSENT stands for what is not there."""
 
     old: Any
@@ -88,6 +87,13 @@ class Change:
     @property
     def is_removed(self) -> bool:
         return self.new is ABSENT
+
+
+class HasView(Protocol):
+    """A loaded run."""
+
+    @property
+    def view(self) -> View: ...
 
 
 SECTIONS = ("params", "metadata", "metrics", "tracks", "files")
@@ -111,8 +117,12 @@ class Difference:
     def is_empty(self) -> bool:
         return self.status is None and not any(getattr(self, section) for section in SECTIONS)
 
-    def apply(self, view: View) -> View:
-        """The view of b from that of a.  Raises ValueError where `view` is not what this is the difference from."""
+    def apply(self, a: View | HasView) -> View:
+        """The view of b from that of a, or from what `ml_dash.load` gave of a.
+
+        Raises ValueError where `a` is not what this is the difference from.
+        """
+        view = a if isinstance(a, View) else a.view
         status = view.status
         if self.status is not None:
             status = _replaced("status", status, self.status)
