@@ -409,6 +409,7 @@ class Journals:
             with suppress(Taken):
                 await self.store.create(path, data)
             copy.declare(path, data)
+            await self.store.clear_up()
 
     async def _carry_out(self, copy: Copy, redactions: Iterable[Redaction]) -> None:
         """Puts the patches into what is stored; all that are declared, whoever declared them, until nothing changes."""

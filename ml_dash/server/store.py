@@ -5,7 +5,9 @@
  2. What `create` and `replace` have returned for survives power loss.  An object store promises that by itself.  In a
     directory the library that speaks to object stores syncs nothing, so there the bytes go to a file below `.staging`,
     that is synced, then linked to its name, then the folder is synced: a name never shows bytes that could be lost.
- 3. A store says what it is in `ml-dash-store.json`.  A directory that has other things in it is not taken for one.
+ 3. Who writes below `.staging` holds a lock on the file.  One that nobody holds was left by a server that was killed;
+    it goes when a server starts and when a value is redacted, which may stand in it.
+ 4. A store says what it is in `ml-dash-store.json`.  A directory that has other things in it is not taken for one.
 
 Reading is one code path for all kinds of stores.
 """
@@ -25,9 +27,10 @@ from typing import Any
 import orjson
 
 from ..clock import now_us, to_datetime
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LockError
 from ..ids import new_id
 from ..journal.disk import OPERATING_SYSTEM, Disk
+from ..journal.lock import hold_descriptor
 from ..recording.extras import optional
 
 MARKER = "ml-dash-store.json"
@@ -35,7 +38,7 @@ STORE_FORMAT = "ml-dash-store"
 STORE_VERSION = 1
 STAGING = ".staging"
 STAGING_AGE = timedelta(hours=6)
-"""What is older there was left by a server that was killed."""
+"""Where files cannot be locked, what is older there was left by a server that was killed."""
 LIST_ITEMS = 1000
 WRITERS_MAX = 32
 CHUNK_BYTES = 1024 * 1024
@@ -171,6 +174,12 @@ class Store:
             with _failing():
                 await self._in_thread(partial(self._settle, (self._folder / path).parent))
 
+    async def clear_up(self) -> None:
+        """Removes what servers that were killed have left, which nobody reads (rule 3)."""
+        if self._folder is not None:
+            with _failing():
+                await self._in_thread(self._remove_abandoned)
+
     async def delete(self, paths: Iterable[str]) -> None:
         """Those that are gone already are passed over."""
         import obstore
@@ -231,20 +240,30 @@ class Store:
     def _write(self, path: str, data: bytes, *, is_new: bool) -> None:
         """Rule 2."""
         assert self._folder is not None
-        staged = self._staged()
-        descriptor = self._disk.create(staged)
+        descriptor, staged = self._stage()
         try:
-            self._disk.write(descriptor, data)
-            self._disk.sync_file(descriptor)
-        except OSError:
-            self._disk.remove(staged)
-            raise
+            try:
+                self._disk.write(descriptor, data)
+                self._disk.sync_file(descriptor)
+            except OSError:
+                self._disk.remove(staged)
+                raise
+            self._publish(staged, path, is_new=is_new)
         finally:
             self._disk.close(descriptor)
-        self._publish(staged, path, is_new=is_new)
 
-    def _staged(self) -> str:
-        return str(Path(self._folder or "") / STAGING / f"{new_id()}.new")
+    def _stage(self) -> tuple[int, str]:
+        """Rule 3: a new file, open and locked."""
+        while True:
+            path = str(Path(self._folder or "") / STAGING / f"{new_id()}.new")
+            descriptor = self._disk.create(path)
+            try:
+                if hold_descriptor(descriptor, path) and self._disk.same_file(descriptor, path):
+                    return descriptor, path
+            except LockError:
+                return descriptor, path
+            # Whoever clears up was here before the lock was.
+            self._disk.close(descriptor)
 
     def _publish(self, staged: str, path: str, *, is_new: bool) -> None:
         assert self._folder is not None
@@ -287,33 +306,45 @@ class Store:
         self._reached.update(way)
 
     async def _join_file(self, path: str, chunks: AsyncIterator[bytes]) -> None:
-        staged = self._staged()
-        descriptor = await asyncio.to_thread(self._disk.create, staged)
+        descriptor, staged = await asyncio.to_thread(self._stage)
         is_whole = False
         try:
             async for chunk in chunks:
                 await asyncio.to_thread(self._disk.write, descriptor, chunk)
             await asyncio.to_thread(self._disk.sync_file, descriptor)
             is_whole = True
+            await asyncio.to_thread(self._publish, staged, path, is_new=False)
         finally:
             self._disk.close(descriptor)
             if not is_whole:
                 self._disk.remove(staged)
-        await asyncio.to_thread(self._publish, staged, path, is_new=False)
 
     def _remove_abandoned(self) -> None:
+        """Rule 3."""
         assert self._folder is not None
-        oldest = to_datetime(now_us()) - STAGING_AGE
         for name in self._disk.list_names(str(self._folder / STAGING)):
             path = str(self._folder / STAGING / name)
-            status = self._disk.status(path)
-            if status is not None and datetime.fromtimestamp(status.modified_ns / 1e9, timezone.utc) < oldest:
-                self._disk.remove(path)
+            try:
+                descriptor = self._disk.open_append(path)
+            except FileNotFoundError:
+                continue
+            try:
+                if self._is_abandoned(descriptor, path):
+                    self._disk.remove(path)
+            finally:
+                self._disk.close(descriptor)
+
+    def _is_abandoned(self, descriptor: int, path: str) -> bool:
+        try:
+            return hold_descriptor(descriptor, path)
+        except LockError:
+            status, oldest = self._disk.status(path), to_datetime(now_us()) - STAGING_AGE
+            return status is not None and datetime.fromtimestamp(status.modified_ns / 1e9, timezone.utc) < oldest
 
     # -- the marker ----------------------------------------------------------------------------------------------
 
     def _mark(self) -> None:
-        """Rule 3.  Raises ConfigurationError where a newer release made the store."""
+        """Rule 4.  Raises ConfigurationError where a newer release made the store."""
         import obstore
 
         text = orjson.dumps({"format": STORE_FORMAT, "version": STORE_VERSION, "id": new_id()})

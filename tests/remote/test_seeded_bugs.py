@@ -85,8 +85,8 @@ SEEDED = {
     ),
     "give a batch its name before it is synced": (
         "server/store.py",
-        "            self._disk.sync_file(descriptor)\n        except OSError:",
-        "            pass\n        except OSError:",
+        "                self._disk.sync_file(descriptor)\n            except OSError:",
+        "                pass\n            except OSError:",
         STORE,
     ),
     "acknowledge what another server may not have synced": (

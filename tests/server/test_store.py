@@ -8,14 +8,19 @@ from errno import EIO, ENOSPC
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 
+import ml_dash
 from ml_dash.errors import ConfigurationError
-from ml_dash.journal.disk import Disk
+from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
+from ml_dash.journal.folder import JournalFolder
 from ml_dash.server.journals import Batch, Journals
 from ml_dash.server.running import open_store
 from ml_dash.server.store import MARKER, STAGING, Missing, Store, StoreError, Taken
 
+from ..histories import point
+from ..journals import append, session
 from .histories import JOURNAL, PREFIX, History
 from .object_stores import ObjectStore
 
@@ -208,6 +213,34 @@ def test_what_a_killed_server_left_is_not_taken_for_an_object(directory: Store) 
     (Path(directory.name) / STAGING / "k10wb0emz0000000w1.new").write_bytes(b"half")
     assert run(directory.list("journals")) == []
     assert Store.open(directory.name).id == Store.open(directory.name).id
+    assert not list(Path(directory.name, STAGING).iterdir()), "it is cleared away"
+
+
+def test_what_a_server_is_writing_is_not_cleared_away_by_another(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    for number in range(2):
+        descriptor, path = store._stage()
+        Path(path).write_bytes(b"half")
+        if number:
+            OPERATING_SYSTEM.close(descriptor)
+        Store.open(tmp_path / "store")
+        run(store.clear_up())
+        assert Path(path).exists() is (number == 0)
+
+
+def test_a_value_that_is_redacted_is_not_left_where_a_killed_server_was_writing(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    left = tmp_path / "store" / STAGING / "k10wb0emz0000000w1.new"
+    left.write_bytes(b"a secret")
+    append(tmp_path / "dash" / PREFIX, *session("s1", [point("train", note="a secret")]))
+    folder = JournalFolder(tmp_path / "dash" / PREFIX)
+    ml_dash.redact(PREFIX, 2, "note", reason="leaked", dash_root=tmp_path / "dash")
+    whole = Path(folder.segment_path(1)).read_bytes()
+    journal = str(orjson.loads(whole.splitlines()[0])["journal"])
+    declared = next(each for each in ml_dash.events(PREFIX, dash_root=tmp_path / "dash") if "patches" in each.data)
+    run(Journals(store).redact(PREFIX, journal, [declared.data]))
+    run(Journals(store).append(PREFIX, journal, Batch(1, 0, whole, None)))
+    assert not left.exists()
 
 
 def test_a_directory_with_other_things_in_it_is_not_taken_for_a_store(tmp_path: Path) -> None:
