@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # At import, before any test module imports ml_dash: the settings of whoever runs the tests must decide no
 # verdict, and no test, nor a process that it starts, may reach a real keychain.
@@ -18,6 +18,8 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 # The same commit gets the same verdict; looking for new counterexamples is the work of the other two.
 settings.register_profile("ci", parent=settings.get_profile("explore"), derandomize=True)
+# For bugs that are seeded: that one is caught matters, and not by how little.
+settings.register_profile("seeded", parent=settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.register_profile("campaign", parent=settings.get_profile("explore"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "explore"))
 

@@ -135,7 +135,7 @@ def test_a_seeded_bug_is_caught(tmp_path: Path, bug: str) -> None:
     assert source.count(right) == 1, "this is not in the source any more: seed the bug anew"
     path.write_text(source.replace(right, wrong), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", f"tests/{test}"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "CI": "true"}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HYPOTHESIS_PROFILE": "seeded"}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert result.returncode == 1, f"nobody noticed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
     assert "FAILED" in result.stdout
