@@ -99,14 +99,23 @@ class Store:
             except Exception as error:
                 raise ConfigurationError(f"store {text!r:.200} cannot be opened: {_short(error)}") from error
         else:
-            folder = Path(text).expanduser().absolute()
+            store = cls._in_folder(Path(text).expanduser().absolute())
+        store._mark()
+        return store
+
+    @classmethod
+    def _in_folder(cls, folder: Path) -> Store:
+        library = optional("obstore.store", "ml_dash[server]", "A server's store")
+        if folder.exists() and not folder.is_dir():
+            raise ConfigurationError(f"store {str(folder)!r} is a file: expected a directory, or nothing yet")
+        try:
             if is_foreign(folder):
                 raise ConfigurationError(
                     f"store {str(folder)!r} is a directory with other things in it: expected a store, or a directory "
                     "that is empty or does not exist yet"
                 )
             is_new = not folder.exists()
-            if not folder.exists():
+            if is_new:
                 # Accounts are in it, and what people record: nobody else on this machine need read that.
                 OPERATING_SYSTEM.make_folder(str(folder.parent))
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -117,7 +126,11 @@ class Store:
                 folder.chmod(0o700)
             store = cls(library.LocalStore(str(folder)), str(folder), folder)
             store._remove_abandoned()
-        store._mark()
+        except OSError as error:
+            raise ConfigurationError(
+                f"store {str(folder)!r} cannot be written to: {error.strerror or error}. Choose a directory that you "
+                "may write to, and that has space left"
+            ) from error
         return store
 
     @classmethod

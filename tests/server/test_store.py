@@ -247,8 +247,10 @@ def test_a_directory_with_other_things_in_it_is_not_taken_for_a_store(tmp_path: 
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigurationError, match="other things"):
         open_store(tmp_path)
-    with pytest.raises(ConfigurationError, match="other things"):
+    with pytest.raises(ConfigurationError, match="is a file"):
         open_store(tmp_path / "notes.txt")
+    with pytest.raises(ConfigurationError, match="cannot be written to"):
+        open_store(tmp_path / "notes.txt" / "store")
     assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
     with pytest.raises(ConfigurationError, match="expected a directory"):
         open_store("ftp://example.org/x")
