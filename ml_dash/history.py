@@ -34,13 +34,14 @@ from .opening.arguments import whole_number
 from .prefix import parse_prefix
 from .reading.following import Follow
 from .reading.lineage import Lineage, blocks_of, forked_from, reading
-from .reading.listing import Summary, folder_of, list_experiments, own_folder_of, root_of
+from .reading.listing import folder_of, list_experiments, own_folder_of, root_of
 from .reading.origins import damage_of, journals_of, of_journal
 from .reading.points import commits_of, iso_time
 from .reading.replay import Replay
 from .reading.run_view import Run
 from .reading.settled import settled
 from .reading.sources import REFRESH_INTERVAL_S, check_local, current, is_on_server
+from .reading.summary import Summary
 from .reading.unread import Unread
 from .state import UNDECODABLE, State
 

@@ -11,7 +11,7 @@ from ..errors import StorageError
 from ..history import events
 from ..journal.contents import ContentStore
 from ..journal.copying import Content
-from ..reading.lineage import content_store
+from ..reading.saved_content import content_store
 from ..state import UNDECODABLE
 from .event_lines import to_line
 from .reports import Tally

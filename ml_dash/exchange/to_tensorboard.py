@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from ..errors import MissingExtraError, StorageError
 from ..facts.events import FILE_SAVED, METRIC_LOGGED
 from ..journal.copying import Content
-from ..reading.lineage import content_store
+from ..reading.saved_content import content_store
 from ..recording.extras import optional
 from ..state.attempts import STEP_FIELDS, step_of
 from ..state.status import Status

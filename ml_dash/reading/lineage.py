@@ -26,8 +26,6 @@ from ..errors import MlDashError, StorageError
 from ..facts.codec import Block, CodecError, decode_events
 from ..facts.events import EXPERIMENT_FORKED
 from ..journal.checkpoint import Trust
-from ..journal.contents import ContentStore
-from ..journal.copying import Content
 from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
 from ..journal.format import CommitLine
@@ -107,25 +105,6 @@ class Lineage:
             else:
                 forks = forks[1:]
         return found
-
-
-def content_store(folder: JournalFolder) -> ContentStore:
-    """The saved content of an experiment, that of its ancestors included, and what only its server has."""
-
-    def bring(content: Content) -> bool:
-        from .sources import bring_content
-
-        return bring_content(folder, content)
-
-    return ContentStore(home_of(folder), lambda: map(_with_files, Lineage(folder).ancestors()), bring)
-
-
-def _with_files(folder: JournalFolder) -> JournalFolder:
-    """Where the files of a journal are: those of all journals of an experiment are together (`remote/mirror.py`)."""
-    below = folder.experiment.parent
-    if below.name == ORIGINS and below.parent.name == JOURNAL:
-        return JournalFolder(below.parent.parent, folder.disk, folder.prefix)
-    return folder
 
 
 def forked_from(folder: JournalFolder) -> Fork | None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from ..clock import to_datetime
 from ..errors import ConfigurationError, MlDashError, NotFoundError, StorageError
-from ..journal.damage import Damage
 from ..journal.folder import FILES, JOURNAL, JournalFolder
 from ..journal.writer import commit_open
 from ..opening.place import DEFAULT_ROOT, find_place
@@ -27,6 +26,7 @@ from ..state import Status
 from .origins import whole
 from .replay import Replay
 from .settled import settled
+from .summary import Summary
 
 if TYPE_CHECKING:
     from .sources import ServerSource
@@ -34,31 +34,6 @@ if TYPE_CHECKING:
 NEAREST_MAX = 3
 PARTS_MIN = 2
 _WILD = "*?["
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """An experiment at a glance.
-
-    `seq` is the number of its last event, `sessions` how often it was opened, `started` when it was opened last,
-    `created` and `updated` when its first and its last event were recorded; times are UTC.  `forked_from` is
-    `prefix@seq` of what it was forked from.  `damage` is what does not
-    replay.  Where nothing can be read `error` says why, and `status` is None.
-    """
-
-    prefix: str
-    status: Status | None
-    description: str | None = None
-    tags: tuple[str, ...] = ()
-    bindrs: tuple[str, ...] = ()
-    seq: int = 0
-    sessions: int = 0
-    created: datetime | None = None
-    started: datetime | None = None
-    updated: datetime | None = None
-    damage: tuple[Damage, ...] = ()
-    error: str | None = None
-    forked_from: str | None = None
 
 
 def root_of(dash_root: str | os.PathLike[str] | None, dash_url: object = None) -> Path:

@@ -14,27 +14,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..clock import monotonic_s
 from ..errors import ConfigurationError, MlDashError, NetworkError, NotFoundError, StorageError
 from ..journal.copying import Content
-from ..journal.damage import Damage, DamageKind
 from ..journal.folder import JournalFolder
 from ..opening.interpreter_end import last_things
 from ..opening.place import find_place
-from ..prefix import parse_prefix
-from ..state import Status
 from .bringing import bring_lineage
 from .origins import as_one, home_of, whole
+from .summary import Summary, summary_of
 
 if TYPE_CHECKING:
     from ..state.nouns import Fork
-    from .listing import Summary
 
 MIRRORS = "mirrors"
 PAGE_ITEMS = 500
@@ -95,7 +91,7 @@ class ServerSource:
         while True:
             page, cursor = self._server.experiments(pattern, status, tuple(tags), PAGE_ITEMS, cursor)
             try:
-                found += [_summary_of(each) for each in page]
+                found += [summary_of(each) for each in page]
             except (MlDashError, KeyError, TypeError, ValueError, AttributeError) as error:
                 url = self._server.url
                 raise NetworkError(f"{url} does not answer as agreed: expected summaries of experiments") from error
@@ -183,26 +179,3 @@ def check_one_place(dash_root: str | os.PathLike[str] | None, dash_url: object) 
         raise ConfigurationError(
             f"dash_root={str(dash_root)!r:.200} and dash_url={dash_url!r:.200}: give one of the two"
         )
-
-
-def _summary_of(members: dict[str, Any]) -> Summary:
-    from .listing import Summary
-
-    known = {name: members.get(name) for name in Summary.__slots__ if name in members}
-    # Whoever gets a name from a list goes on with it: to a folder, to a file.
-    parse_prefix(members["prefix"])
-    for name in ("seq", "sessions"):
-        known[name] = int(members.get(name) or 0)
-    for name in ("description", "error", "forked_from"):
-        known[name] = None if members.get(name) is None else str(members[name])
-    status = members.get("status")
-    known["status"] = Status(status) if status in Status.__members__ else None
-    for name in ("tags", "bindrs"):
-        known[name] = tuple(map(str, members.get(name) or ()))
-    for name in ("created", "started", "updated"):
-        text = members.get(name)
-        known[name] = datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
-    known["damage"] = tuple(
-        Damage(**{**each, "kind": DamageKind(each["kind"])}) for each in members.get("damage") or ()
-    )
-    return Summary(**known)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from ..journal.copying import Content
 from ..journal.folder import JournalFolder
 from ..opening.old_names import also_called
 from ..opening.recorder import Recorder
-from ..reading.lineage import content_store
+from ..reading.saved_content import content_store
 from ..state import FileState
 from . import file_kinds, file_media
 from .file_paths import clean_folder, split_target
