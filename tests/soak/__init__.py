@@ -2,7 +2,9 @@
 
     python -m tests.soak --minutes 10 --seed 7 --writers 6
 
-conductor   starts, kills and reaps the processes below; its choices follow from the seed, only their moments do not
+conductor   what happens next: its choices follow from the seed, only their moments do not
+processes   forks, kills, reaps and measures those below
+recording   all that a writer can do, by its odds
 life        a writer: opens an experiment, records everything there is, forks, ends in one of many ways or is killed
 keeper      archives, redacts and ships what others record, and is killed amidst
 watcher     follows a journal while it is written, here or on the server

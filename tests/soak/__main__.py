@@ -58,13 +58,15 @@ def main() -> int:
         conductor.run(given.minutes * 60)
         print("all have ended; comparing", flush=True)
         compared = compare(conductor.world)
-        for what in unbounded(conductor.measured):
+        for what in unbounded(conductor.processes.measured):
             conductor.world.violation("measured", what)
     finally:
         conductor.close()
     violations = conductor.world.violations()
     command = f"python -m tests.soak --minutes {given.minutes:g} --seed {given.seed} --writers {given.writers}"
-    text = report(command, given.minutes * 60, conductor.counts, compared, conductor.measured, violations, str(home))
+    text = report(
+        command, given.minutes * 60, conductor.counts, compared, conductor.processes.measured, violations, str(home)
+    )
     print(text)
     if given.write is not None:
         with given.write.open("a", encoding="utf-8") as page:

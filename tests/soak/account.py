@@ -13,8 +13,8 @@ from typing import Any
 
 from ml_dash.facts.events import Event
 
-from .life import check_of, checksum, content_of
 from .model import Model
+from .recording import check_of, checksum, content_of
 from .world import COUNTER
 
 MAIN, CORRECTIONS, REDACTIONS = "main", "corrections", "redactions"

@@ -6,30 +6,25 @@ that nobody is left behind unnoticed.
 
 from __future__ import annotations
 
-import atexit
-import ctypes
-import faulthandler
 import os
 import signal
 import sys
 import time
-import traceback
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from .faults import Server, SmallDisk
 from .keeper import keep
 from .ledger import Ledger, ledgers
-from .life import ENDINGS, FRESH_ENDINGS, Life, Specification
+from .life import ENDINGS, FRESH_ENDINGS, Life
+from .processes import Processes
 from .reader import Spot, watch
+from .recording import Specification
 from .world import ALONE, SHARED, SMALL, Journal, World
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-LIFE_S_MAX = 240.0
-"""Who has not ended by then hangs."""
 PROGRESS_S = 15.0
 PLACES = (
     (Journal("one", SHARED), 5),
@@ -37,28 +32,6 @@ PLACES = (
     (Journal("two", SHARED), 2),
     (Journal("small", SMALL), 2),
 )
-
-
-@dataclass
-class Process:
-    """One that was started; `dies` is when it will be killed, if it has not ended by then."""
-
-    kind: str
-    life: int | None = None
-    began: float = field(default_factory=time.monotonic)
-    dies: float | None = None
-    code: int = 0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a process that lives long takes."""
-
-    at: str
-    who: str
-    pid: int
-    rss_mib: float
-    descriptors: int
 
 
 class Conductor:
@@ -74,19 +47,15 @@ class Conductor:
         self._writers = writers
         self._say = say
         self._disk = SmallDisk(self.world)
-        self._processes: dict[int, Process] = {}
+        self.processes = Processes(self.world, self.server)
         self._lives = 0
         self._watchers = 0
-        self._counts: dict[str, int] = {}
-        self.measured: list[Measured] = []
         self._next: dict[str, float] = {}
         self._paused: dict[int, float] = {}
         self._server_back: float | None = None
         self._disk_back: float | None = None
 
     def run(self, seconds: float) -> None:
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         try:
             self.server.start()
             self.server.wait()
@@ -99,17 +68,17 @@ class Conductor:
         self._start_life(ending="kill", is_elder=True)
         moments = {"start": min(8.0, seconds / 4), "middle": seconds / 2, "end": seconds}
         while (passed := time.monotonic() - began) < seconds:
-            self._reap()
-            self._kill_those_due()
+            self.processes.reap()
+            self.processes.kill_those_due()
             self._start_what_is_due()
             self._disk.grow()
             for name in [name for name, moment in moments.items() if passed >= moment]:
                 del moments[name]
-                self._measure(name)
+                self.processes.measure(name)
             if self._is_due("progress", lambda: PROGRESS_S):
                 self._say(self._line(passed))
             time.sleep(0.02)
-        self._measure("end")
+        self.processes.measure("end")
         self._say(self._line(seconds))
 
     # -- what is started ---------------------------------------------------------------------------------------
@@ -123,26 +92,23 @@ class Conductor:
         self._next[what] = now + pause()
         return True
 
-    def _alive(self, *kinds: str) -> int:
-        return sum(each.kind in kinds for each in self._processes.values())
-
     def _start_what_is_due(self) -> None:
         random = self.random
-        if self._alive("life") < self._writers and self._is_due("life", lambda: random.expovariate(2.0)):
+        if self.processes.alive("life") < self._writers and self._is_due("life", lambda: random.expovariate(2.0)):
             self._start_life(ending=random.choice(ENDINGS))
-        if self._alive("fresh") < 1 and self._is_due("fresh", lambda: random.uniform(6, 14)):
+        if self.processes.alive("fresh") < 1 and self._is_due("fresh", lambda: random.uniform(6, 14)):
             self._start_life(ending=random.choice((*FRESH_ENDINGS, "kill")), is_fresh=True)
         journals = self.world.journals()
         if not journals:
             return
-        if self._alive("spot") < 1 and self._is_due("spot", lambda: random.uniform(0.5, 3)):
-            spot, journal = f"{self._seed}.spot.{self._count('spot')}", random.choice(journals)
+        if self.processes.alive("spot") < 1 and self._is_due("spot", lambda: random.uniform(0.5, 3)):
+            spot, journal = f"{self._seed}.spot.{self.processes.count('spot')}", random.choice(journals)
             dies = random.uniform(0.05, 2) if random.random() < 0.15 else None
-            self._fork("spot", lambda: Spot(self.world, journal, spot).look(), dies_in_s=dies)
-        if self._alive("keeper") < 1 and self._is_due("keeper", lambda: random.uniform(2, 6)):
-            kept, journal = f"{self._seed}.keeper.{self._count('keeper')}", random.choice(journals)
+            self.processes.fork("spot", lambda: Spot(self.world, journal, spot).look(), dies_in_s=dies)
+        if self.processes.alive("keeper") < 1 and self._is_due("keeper", lambda: random.uniform(2, 6)):
+            kept, journal = f"{self._seed}.keeper.{self.processes.count('keeper')}", random.choice(journals)
             dies = random.uniform(0.05, 1) if random.random() < 0.3 else None
-            self._fork("keeper", lambda: keep(self.world, journal, kept), dies_in_s=dies)
+            self.processes.fork("keeper", lambda: keep(self.world, journal, kept), dies_in_s=dies)
         self._start_watchers(journals)
         self._pause_writers()
         self._disturb_server()
@@ -171,14 +137,18 @@ class Conductor:
         dies = None
         if (ending == "kill" and not is_elder) or random.random() < 0.1:
             dies = random.choice((0.3, 3, 8)) * random.random() + (1.0 if is_fresh else 0)
-        self._count(f"life ends by {ending}" if not is_elder else "elder")
+        self.processes.count(f"life ends by {ending}" if not is_elder else "elder")
         kind = "elder" if is_elder else "fresh" if is_fresh else "life"
         code = {"os_exit": 7, "sigterm": -signal.SIGTERM, "uncaught": 1, "exit": 3}.get(ending, 0)
         if is_fresh:
             command = [sys.executable, "-m", "tests.soak.life", str(self.world.home), self.world.url, wanted.to_json()]
-            self._fork(kind, lambda: os.execv(sys.executable, command), life=wanted.life, dies_in_s=dies, code=code)
+            self.processes.fork(
+                kind, lambda: os.execv(sys.executable, command), life=wanted.life, dies_in_s=dies, code=code
+            )
         else:
-            self._fork(kind, lambda: Life(self.world, wanted).live(), life=wanted.life, dies_in_s=dies, code=code)
+            self.processes.fork(
+                kind, lambda: Life(self.world, wanted).live(), life=wanted.life, dies_in_s=dies, code=code
+            )
 
     def _fork_of(self, journal: Journal) -> tuple[Journal, str | None]:
         """An experiment that begins as another one was at an event that had been read; or an older one of these."""
@@ -207,10 +177,10 @@ class Conductor:
         )
         for number, journal, on_server in wanted:
             kind = f"watcher {number}"
-            if journal in journals and not self._alive(kind) and self._is_due(kind, lambda: 2.0):
-                generation = number * 100 + self._count(kind) % 100
+            if journal in journals and not self.processes.alive(kind) and self._is_due(kind, lambda: 2.0):
+                generation = number * 100 + self.processes.count(kind) % 100
                 dies = self.random.uniform(20, 90) if number == 2 else None
-                self._fork(
+                self.processes.fork(
                     kind,
                     lambda journal=journal, generation=generation, on_server=on_server: watch(  # type: ignore[misc]
                         self.world, journal, generation, on_server=on_server
@@ -231,12 +201,12 @@ class Conductor:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         if self._is_due("pause", lambda: self.random.uniform(1, 6)):
-            writers = [pid for pid, each in self._processes.items() if each.kind in ("life", "elder")]
+            writers = [pid for pid, each in self.processes.running.items() if each.kind in ("life", "elder")]
             if writers:
                 pid = self.random.choice(writers)
                 os.kill(pid, signal.SIGSTOP)
                 self._paused[pid] = now + self.random.choice((0.05, 0.5, 3)) * self.random.random()
-                self._count("paused: life")
+                self.processes.count("paused: life")
 
     def _disturb_server(self) -> None:
         now = time.monotonic()
@@ -248,7 +218,7 @@ class Conductor:
             return
         if self._is_due("server", lambda: self.random.uniform(6, 20)):
             fault = self.random.choice(("killed", "killed", "away", "stopped", "stopped"))
-            self._count(f"server {fault}")
+            self.processes.count(f"server {fault}")
             if fault == "stopped":
                 self.server.stop_answering()
             else:
@@ -262,117 +232,19 @@ class Conductor:
                 self._disk_back = None
                 self._disk.free()
         elif self._disk.is_mounted and self._is_due("disk", lambda: self.random.uniform(10, 30)):
-            self._count("disk full")
+            self.processes.count("disk full")
             self._disk.fill()
             self._disk_back = now + self.random.uniform(0.5, 6)
 
     # -- processes ---------------------------------------------------------------------------------------------
 
-    def _fork(
-        self,
-        kind: str,
-        action: Callable[[], object],
-        *,
-        life: int | None = None,
-        dies_in_s: float | None = None,
-        code: int = 0,
-    ) -> None:
-        pid = os.fork()
-        if pid == 0:
-            self._be(kind if life is None else f"life {life}", action)
-        dies = None if dies_in_s is None else time.monotonic() + dies_in_s
-        self._processes[pid] = Process(kind, life, dies=dies, code=code)
-
-    def _be(self, who: str, action: Callable[[], object]) -> None:
-        """What a child does; it never returns."""
-        code = 70
-        try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            with suppress(OSError, AttributeError):
-                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            log = os.open(self.world.home / "stderr.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
-            action()
-            atexit._run_exitfuncs()
-            code = 0
-        except BaseException:
-            self.world.violation(who, traceback.format_exc())
-        finally:
-            os._exit(code)
-
-    def _kill_those_due(self) -> None:
-        now = time.monotonic()
-        for pid, each in self._processes.items():
-            if each.dies is not None and now >= each.dies:
-                each.dies = None
-                os.kill(pid, signal.SIGKILL)
-                self._count(f"killed: {each.kind.split()[0]}")
-            elif each.kind in ("life", "fresh", "spot", "keeper") and now - each.began > LIFE_S_MAX:
-                each.began = now
-                self.world.violation(f"{each.kind} {each.life}", f"process {pid} hangs; stderr.log has its stack")
-                os.kill(pid, signal.SIGUSR2)
-                each.dies = now + 2
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            self._ended(pid, status)
-
-    def _ended(self, pid: int, status: int) -> None:
-        if self.server.process is not None and pid == self.server.process.pid:
-            self.world.violation("server", f"it ended by itself: {status}, {self.world.home / 'server.log'}")
-            self.server.process.returncode = os.waitstatus_to_exitcode(status)
-            return
-        found = self._processes.pop(pid, None)
-        life = found.life if found is not None else None
-        if found is None:
-            orphans = [each for each in ledgers(self.world.ledgers).values() if each.pid == pid and not each.is_over]
-            life = orphans[0].life if orphans else None
-            self._count("orphan")
-        code = os.waitstatus_to_exitcode(status)
-        # 70 has said what was wrong; 0 is also that of who was refused by a full disk.
-        if found is not None and found.life is not None and code not in (found.code, -signal.SIGKILL, 70, 0):
-            self.world.violation(f"life {life}", f"ended with {code}, expected {found.code}")
-        if life is not None:
-            ledger = Ledger(self.world.ledgers, life)
-            ledger.death, ledger.is_over = status, 1
-            ledger.close()
-
     def _end(self) -> None:
         """The last ones are killed; the disk is free, the server up."""
         self._disk.free()
-        for pid in self._processes:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            self._reap()
-            if not self._processes and not self._others():
-                break
-            time.sleep(0.02)
-        else:
-            self.world.violation("conductor", f"processes are left behind: {self._processes} {self._others()}")
-        for each in ledgers(self.world.ledgers).values():
-            each.is_over = 1
-            each.close()
+        self.processes.end()
         self.server.go_on()
         self.server.start()
         self.server.wait()
-
-    def _others(self) -> list[int]:
-        """Children that are none of those that were started: orphans that were adopted."""
-        own = Path(f"/proc/self/task/{os.getpid()}/children")
-        if not own.exists():
-            return []
-        found = {int(pid) for pid in own.read_text().split()}
-        return sorted(found - {self.server.pid} - self._processes.keys())
 
     def close(self) -> None:
         self.server.kill()
@@ -380,29 +252,13 @@ class Conductor:
 
     # -- what is said ------------------------------------------------------------------------------------------
 
-    def _count(self, what: str) -> int:
-        self._counts[what] = self._counts.get(what, 0) + 1
-        return self._counts[what]
-
     @property
     def counts(self) -> dict[str, int]:
-        found = dict(self._counts)
-        for each in self.world.done():
-            found[each["what"]] = found.get(each["what"], 0) + 1
-        return found
+        return self.processes.counts + Counter(each["what"] for each in self.world.done())
 
     def _line(self, passed: float) -> str:
         returned = sum(each.returned for each in ledgers(self.world.ledgers).values())
         return (
             f"{passed:7.0f} s  {returned:>9,} events returned  {self._lives:>5,} lives  "
-            f"{len(self._processes):>3} processes  violations: {len(self.world.violations())}"
+            f"{len(self.processes.running):>3} processes  violations: {len(self.world.violations())}"
         )
-
-    def _measure(self, at: str) -> None:
-        wanted = {os.getpid(): "conductor", self.server.pid: "server"}
-        wanted |= {pid: each.kind for pid, each in self._processes.items() if each.kind.startswith(("elder", "watch"))}
-        for pid, who in wanted.items():
-            with suppress(OSError, StopIteration):
-                status = Path(f"/proc/{pid}/status").read_text()
-                rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-                self.measured.append(Measured(at, who, pid, rss / 1024, len(os.listdir(f"/proc/{pid}/fd"))))

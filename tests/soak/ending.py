@@ -17,9 +17,10 @@ from ml_dash.state import EMPTY, fold
 from .account import CORRECTIONS, MAIN, Account
 from .keeper import is_redacted, secrets, ship
 from .ledger import Ledger, ledgers
-from .life import STATED, Life, Specification
+from .life import STATED, Life
 from .model import Lived
 from .reader import journal_id, journal_of
+from .recording import Specification
 from .world import SHARED, Journal, World, valid_bytes
 
 CHUNK_EVENTS = 50_000

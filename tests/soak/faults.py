@@ -16,7 +16,7 @@ import httpx
 
 from .ledger import ledgers
 from .reader import journal_of
-from .world import World
+from .world import World, die_with_parent
 
 WAIT_S_MAX = 60.0
 SMALL_BYTES = 24 * 1024 * 1024
@@ -43,6 +43,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 env=os.environ | {"XDG_CACHE_HOME": str(self._home / "server-cache")},
+                preexec_fn=die_with_parent,
             )
 
     def wait(self) -> None:

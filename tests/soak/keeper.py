@@ -13,7 +13,7 @@ from ml_dash.errors import ConfigurationError, LockError, StorageError
 from .account import MAIN, label_of
 from .ledger import Ledger, ledgers
 from .reader import journal_of
-from .world import Journal, World
+from .world import Journal, World, die_with_parent
 
 SHIP_TIMEOUT_S = 300.0
 
@@ -40,7 +40,12 @@ def ship(world: World, machine: str) -> subprocess.CompletedProcess[str]:
     """As anyone does: `ml-dash ship`."""
     command = [sys.executable, "-m", "ml_dash", "ship", "**", "--dash-root", str(world.root(machine))]
     return subprocess.run(
-        [*command, "--dash-url", world.url], capture_output=True, text=True, timeout=SHIP_TIMEOUT_S, check=False
+        [*command, "--dash-url", world.url],
+        capture_output=True,
+        text=True,
+        timeout=SHIP_TIMEOUT_S,
+        check=False,
+        preexec_fn=die_with_parent,
     )
 
 

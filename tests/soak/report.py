@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from .conductor import Measured
+from .processes import Measured
 
 RSS_GROWTH_MIB_MAX = 150.0
 DESCRIPTORS_MAX = 200

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ml_dash.journal.segment_file import open_segment
 
 SHARED, ALONE, SMALL = "soak/main/shared", "soak/main/alone", "soak/small/disk"
 SEGMENT_BYTES_MAX = 256 * 1024
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 COUNTER = "count"
 """The parameter that every `expect` block adds one to."""
 
@@ -107,6 +110,18 @@ class World:
             yield
         except Exception:
             self.violation(who, traceback.format_exc())
+
+
+def die_with_parent() -> None:
+    """Where the system knows that: whoever starts processes and is killed leaves none behind."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """The same: whoever outlives its parent becomes this process's child."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def valid_bytes(folder: JournalFolder) -> dict[int, bytes]:
