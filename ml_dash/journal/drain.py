@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import orjson
 
 from ..alarm import Alarm
-from ..clock import now_us
 from ..errors import LockError, StorageError
 from ..facts.codec import CodecError, decode_events, encode_events
 from ..facts.events import RUN_CANCELLED, RUN_COMPLETED, RUN_FAILED
@@ -165,7 +164,7 @@ def _save(folder: JournalFolder, appender: Appender, dead: DeadWriter) -> int:
 def _uncommitted(folder: JournalFolder, headers: list[SpoolHeader]) -> Iterator[Batch]:
     """Steps 2 to 4."""
     writer, session = headers[0].writer, headers[0].session
-    committed, ended = _committed(folder, headers[0])
+    committed, ended, seen_us = _committed(folder, headers[0])
     # Whoever joined a session, a forked child, does not end it.
     ended = ended or writer != session
     for header in headers:
@@ -173,13 +172,14 @@ def _uncommitted(folder: JournalFolder, headers: list[SpoolHeader]) -> Iterator[
         for counter, part in _parts(content, committed):
             time_us = time_of(part[-1])
             yield Batch(len(part), time_us, writer, session, counter, encode_events(part, content.shapes, time_us))
-            committed = counter + len(part) - 1
+            committed, seen_us = counter + len(part) - 1, max(seen_us, time_us)
             ended = ended or any(row[1] in RUN_ENDS for row in part)
     # A session of no events has not begun.
     if committed and not ended:
         lost = {"session": session, "reason": "lost", "error": None}
         events = orjson.dumps([{"type": RUN_FAILED, "t": 0, "data": lost}])
-        yield Batch(1, now_us(), writer, session, committed + 1, events)
+        # When it was last seen, not when it is found: what another machine has done meanwhile came after it.
+        yield Batch(1, seen_us, writer, session, committed + 1, events)
 
 
 def _parts(content: SpoolContent, committed: int) -> Iterator[tuple[int, list[Row]]]:
@@ -199,14 +199,15 @@ def _parts(content: SpoolContent, committed: int) -> Iterator[tuple[int, list[Ro
         yield first, part
 
 
-def _committed(folder: JournalFolder, oldest: SpoolHeader) -> tuple[int, bool]:
-    """Step 2: the writer's highest counter in the journal, and whether its run has ended there."""
-    counter, ended = 0, False
+def _committed(folder: JournalFolder, oldest: SpoolHeader) -> tuple[int, bool, int]:
+    """Step 2: the writer's highest counter in the journal, whether its run has ended there, and its latest time."""
+    counter, ended, seen_us = 0, False, 0
     for line in JournalReader(folder, start=oldest.position).commits():
         if line.writer == oldest.writer:
             counter = line.counter + line.count - 1
             ended = ended or _ends_run(line)
-    return counter, ended
+            seen_us = max(seen_us, line.time_us)
+    return counter, ended, seen_us
 
 
 def _ends_run(line: CommitLine) -> bool:

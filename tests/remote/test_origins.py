@@ -155,10 +155,11 @@ def test_three_sessions_without_a_root_are_one_experiment(shared_server: ServerP
     assert run.params == {f"s{number}": 10 * number + 1 for number in range(3)}
 
 
+@pytest.mark.parametrize("is_shipped_late", [False, True])
 def test_a_training_that_goes_on_elsewhere_from_its_checkpoint_supersedes(
-    shared_server: ServerProcess, tmp_path: Path
+    shared_server: ServerProcess, tmp_path: Path, is_shipped_late: bool
 ) -> None:
-    prefix, url = "alice/ml/elsewhere", shared_server.url
+    prefix, url = f"alice/ml/elsewhere-{is_shipped_late}", shared_server.url
     killed = (
         "import os, sys; from ml_dash import Experiment\n"
         "experiment = Experiment(sys.argv[1], dash_url=sys.argv[2], dash_root='one')\n"
@@ -168,8 +169,12 @@ def test_a_training_that_goes_on_elsewhere_from_its_checkpoint_supersedes(
     )
     ended = subprocess.run([sys.executable, "-c", killed, prefix, url], timeout=DEADLINE_S)
     assert ended.returncode == -signal.SIGKILL
-    ml_dash_command("ship", prefix, "--dash-url", url, "--dash-root", "one")
+    rest = "ship", prefix, "--dash-url", url, "--dash-root", "one"
+    if not is_shipped_late:
+        ml_dash_command(*rest)
     finish(start(prefix, url, tmp_path / "two", "two", 11, 20))
+    if is_shipped_late:
+        ml_dash_command(*rest)
     run = ml_dash.load(prefix, dash_url=url)
     assert run.metrics["train"].columns()["step"] == list(range(1, 21))
     assert len(run.metrics["train"].columns(attempts="all")["step"]) == 25
