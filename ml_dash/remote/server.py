@@ -20,6 +20,7 @@ from .protocol import Head
 from .transport import TIMEOUT_S, Answer, Stream, Transport, Wire
 
 USER_TIMEOUT_S = 5.0
+JOINED_BYTES_PER_S_MIN = 16 * 1024 * 1024
 FOLLOW_TIMEOUT_S = 3 * protocol.KEEP_ALIVE_S
 _OCTETS = {"Content-Type": protocol.BYTES}
 _AS_IT_IS = {"Accept-Encoding": "identity"}
@@ -246,7 +247,10 @@ class Server:
     def complete_blob(self, owner: str, checksum: str, size_bytes: int) -> None:
         """All parts are there: the server verifies and joins them."""
         path = protocol.complete_path(owner, checksum)
-        self._check_kept(self._transport.request("POST", path, query={"bytes": size_bytes}), size_bytes)
+        # It reads all of it once more.
+        timeout_s = TIMEOUT_S + size_bytes / JOINED_BYTES_PER_S_MIN
+        answer = self._transport.request("POST", path, query={"bytes": size_bytes}, timeout_s=timeout_s)
+        self._check_kept(answer, size_bytes)
 
     def _check_kept(self, answer: Answer, size_bytes: int) -> None:
         """Raises NetworkError where it was not the server that answered."""

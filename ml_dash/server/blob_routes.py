@@ -83,8 +83,7 @@ async def complete(request: Request) -> Response:
     blobs, owner, checksum = await _writable(request)
     size = number_in_query(request, "bytes", 0, service_of(request).settings.blob_bytes_max)
     try:
-        # Whoever asked may be gone before it is done; the next one finds it done.
-        await asyncio.shield(blobs.complete(owner, checksum, size))
+        await blobs.complete(owner, checksum, size)
     except WrongHash as error:
         raise _wrong_hash(error) from None
     except Incomplete as error:

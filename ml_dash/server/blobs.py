@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from hashlib import sha256 as sha256_of
@@ -41,6 +42,7 @@ class Blobs:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._joining: dict[tuple[str, str, int], asyncio.Task[None]] = {}
 
     async def status(self, owner: str, checksum: str) -> Found | None:
         """What is there stays there: a client takes this for an acknowledgement."""
@@ -55,7 +57,7 @@ class Blobs:
 
     async def put(self, owner: str, checksum: str, data: bytes) -> None:
         """All of the content.  Raises WrongHash."""
-        found = sha256_of(data).hexdigest()
+        found = (await asyncio.to_thread(sha256_of, data)).hexdigest()
         if found != checksum:
             raise WrongHash(found)
         if await self.status(owner, checksum) is None:
@@ -75,7 +77,19 @@ class Blobs:
         await self._store.replace(f"{parts_of(owner, checksum)}/{offset:015d}", data)
 
     async def complete(self, owner: str, checksum: str, size: int) -> None:
-        """Joins the parts.  Raises Incomplete, or WrongHash, and then the parts are gone: they are of no use."""
+        """Joins the parts.  Raises Incomplete, or WrongHash, and then the parts are gone: they are of no use.
+
+        Whoever asks again, because a large file took longer than it would wait, waits for the same work.  It goes on
+        when nobody waits any more.
+        """
+        asked = owner, checksum, size
+        joining = self._joining.get(asked)
+        if joining is None:
+            joining = self._joining[asked] = asyncio.create_task(self._complete(*asked))
+            joining.add_done_callback(lambda _: self._joining.pop(asked, None))
+        await asyncio.shield(joining)
+
+    async def _complete(self, owner: str, checksum: str, size: int) -> None:
         if await self.status(owner, checksum) is not None:
             await self._remove_parts(owner, checksum)
             return
@@ -104,7 +118,7 @@ class Blobs:
         digest = sha256_of()
         for offset, size in parts:
             async for chunk in self._store.stream(f"{parts_of(owner, checksum)}/{offset:015d}", 0, size):
-                digest.update(chunk)
+                await asyncio.to_thread(digest.update, chunk)
                 yield chunk
         if digest.hexdigest() != checksum:
             raise WrongHash(digest.hexdigest())

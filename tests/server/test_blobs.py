@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 
 from ml_dash.remote.protocol import BYTES, PART_BYTES, blob_path, complete_path, part_path, parts_path
+from ml_dash.server.blobs import Blobs
+from ml_dash.server.store import Store
 
 from .conftest import ServerProcess
 from .test_journals import problem
@@ -87,3 +92,36 @@ def test_a_part_has_its_place_and_its_size(client: httpx.Client) -> None:
     assert answer.status_code == 422
     answer = client.put(part_path("alice", checksum, 0), content=bytes(PART_BYTES + 1), headers=HEADERS)
     assert (answer.status_code, problem(answer)) == (413, "body-too-large")
+
+
+def test_who_asks_again_for_what_is_being_joined_waits_for_the_same_work(tmp_path: Path) -> None:
+    class Counting(Store):
+        joined = 0
+
+        async def join(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+            self.joined += 1
+            await super().join(path, chunks)
+
+    made = Store.open(tmp_path / "store")
+    store = Counting(made._backend, made.name, made._folder)
+    data = os.urandom(PART_BYTES + 3)
+
+    async def run() -> None:
+        blobs = Blobs(store)
+        for offset in (0, PART_BYTES):
+            await blobs.put_part("alice", sha256(data), offset, data[offset : offset + PART_BYTES])
+        asking = [asyncio.create_task(blobs.complete("alice", sha256(data), len(data))) for _ in range(4)]
+        await asyncio.sleep(0)
+        # A client that waits no longer: the work goes on for the others.
+        asking[0].cancel()
+        await asyncio.gather(*asking[1:])
+        assert asking[0].cancelled()
+        found = await blobs.status("alice", sha256(data))
+        assert found is not None
+        assert found.size == len(data)
+        assert await blobs.parts("alice", sha256(data)) == []
+        # Asked once more it is there.
+        await blobs.complete("alice", sha256(data), len(data))
+
+    asyncio.run(run())
+    assert store.joined == 1
