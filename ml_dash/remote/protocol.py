@@ -30,6 +30,7 @@ DEVICE_CODE = "/v1/device/code"
 DEVICE_TOKEN = "/v1/device/token"
 TOKEN_REVOKE = "/v1/token/revoke"
 DEVICE_PAGE = "/device"
+WELCOME_PAGE = "/"
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

@@ -1,5 +1,6 @@
-"""The page on which a person lets a device in: plain HTML that loads nothing, and runs nothing.
+"""The pages that people see, most of all to let a device in: plain HTML that loads nothing, and runs nothing.
 
+    welcome     what this server is
     sign_in     the code that the device shows, who one is, and the password
     confirm     what asks to be let in, and the two answers
     message     what came of it
@@ -98,6 +99,18 @@ def confirm(request: DeviceRequest, owner: str, nonce: str, ago: str) -> HTMLRes
 </form>
 <p class="note">Approve only if you started <code>ml-dash login</code> yourself, just now.</p>"""
     return _page("Let this device in?", body)
+
+
+def welcome(url: str, version: str, *, shows_only: bool) -> HTMLResponse:
+    """What this is, for who opens the server's address in a browser."""
+    address = escape(url)
+    record = f"<p>Record to it:</p><p><code>Experiment(prefix=…, dash_url=&quot;{address}&quot;)</code></p>"
+    body = f"""
+<p>This is a server of experiments. Programs speak to it; here is no more to see than this.</p>
+{"" if shows_only else record}
+<p>See what there is:</p><p><code>ml-dash list --dash-url {address}</code></p>
+<p class="note">ml-dash {escape(version)} · <a href="v1/health">health</a></p>"""
+    return _page("It runs", body)
 
 
 def message(title: str, text: str, status: int = 200) -> HTMLResponse:

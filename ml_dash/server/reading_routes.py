@@ -26,9 +26,11 @@ from ..remote.protocol import (
     PAGE_ITEMS_MAX,
     PROMETHEUS,
     STATE,
+    WELCOME_PAGE,
 )
 from ..state import Status
-from .authentication import identify, is_loopback
+from . import pages
+from .authentication import access_of, identify, is_loopback
 from .journal_routes import answer_json, known_heads
 from .problems import Problem
 from .reading import OutOfRange, UnknownJournal, UnknownMetric
@@ -43,6 +45,13 @@ async def health(request: Request) -> Response:
     check_query(request, [])
     service = service_of(request)
     return answer_json({"status": "ok", "version": version("ml_dash"), "read_only": service.journals is None})
+
+
+async def welcome(request: Request) -> Response:
+    check_query(request, [])
+    url = access_of(request).public_url or str(request.base_url)
+    shows_only = service_of(request).journals is None
+    return pages.welcome(url.rstrip("/"), version("ml_dash"), shows_only=shows_only)
 
 
 async def metrics(request: Request) -> Response:
@@ -179,6 +188,7 @@ def _decoded(cursor: str | None) -> Order | None:
 
 
 ROUTES = [
+    Route(WELCOME_PAGE, welcome, methods=["GET"]),
     Route(HEALTH, health, methods=["GET"]),
     Route(METRICS, metrics, methods=["GET"]),
     Route(EXPERIMENTS, experiments, methods=["GET"]),

@@ -188,6 +188,19 @@ def test_what_a_server_has_read_it_reads_on_from_there_also_when_started_anew(
     assert from_plain_state(answer) == ml_dash.load("alice/ml/a", dash_root=tmp_path).state
 
 
+def test_who_opens_the_server_in_a_browser_reads_what_it_is(
+    server: ServerProcess, client: httpx.Client, new_server: NewServer, tmp_path: Path
+) -> None:
+    page = client.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert f"ml-dash list --dash-url {server.url}" in page.text
+    assert f"dash_url=&quot;{server.url}&quot;" in page.text
+    record(tmp_path / ".dash", "alice/ml/a", points=1)
+    shows_only = httpx.get(new_server(tmp_path / ".dash").url).text
+    assert "ml-dash list" in shows_only
+    assert "dash_url=&quot;" not in shows_only, "nothing can be recorded there"
+
+
 def test_figures_count_what_was_stored(server: ServerProcess, client: httpx.Client, tmp_path: Path) -> None:
     record(tmp_path, "alice/ml/a", points=7)
     ship(server.url, tmp_path, "alice/ml/a")
