@@ -205,23 +205,16 @@ class MetricBuilder:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def read(self, start_index: int = 0, limit: int | None = 1000) -> dict[str, Any]:
+    def read(self, start_index: int = 0, limit: int | None = 1000, attempts: str = "all") -> dict[str, Any]:
         """Points by index, of all attempts: `{data: [{index, data, createdAt}], startIndex, endIndex, total, hasMore}`.
 
         Indices count the points of this metric from 0 over all sessions; `total` are those in the answer; `endIndex` is
-        the last one's index, `startIndex - 1` if there is none.  `limit=None` gives all.
+        the last one's index, `startIndex - 1` if there is none.  `limit=None` gives all.  `attempts="latest"`
+        leaves out points that a later session logged again; the others keep their index.
         """
-        from .reading.points import metric_rows
+        from .reading.points import metric_page
 
-        rows = metric_rows(self._recorder.replay(), self.name, start_index, None if limit is None else limit + 1)
-        data = rows[:limit]
-        return {
-            "data": data,
-            "startIndex": start_index,
-            "endIndex": start_index + len(data) - 1,
-            "total": len(data),
-            "hasMore": len(rows) > len(data),
-        }
+        return metric_page(self._recorder.replay(), self.name, start_index, limit, attempts)
 
     def stats(self) -> dict[str, Any]:
         """What is known of the metric; counts are text, times ISO 8601 in UTC, None while it has no points."""

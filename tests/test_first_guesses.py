@@ -105,3 +105,63 @@ def test_a_difference_applied_to_one_run_gives_how_the_other_stands(root: Path) 
 def test_readme_is_another_word_for_description_of_what_is_loaded_too(root: Path) -> None:
     run = ml_dash.load(PREFIX, dash_root=root)
     assert run.readme == run.description == "A try"
+
+
+# --- reading what is loaded as what is open -----------------------------------------------------------------
+
+
+@pytest.fixture
+def resumed(tmp_path: Path) -> Path:
+    """Killed at step 15, resumed at 10, run to 20."""
+    for first, last in ((0, 15), (10, 20)):
+        with Experiment(PREFIX, dash_root=tmp_path, console=False).run as experiment:
+            for step in range(first, last):
+                experiment.metrics("train").log(step=step, loss=float(first))
+                experiment.tracks("arm").append(x=step, _ts=float(step))
+    return tmp_path
+
+
+def test_read_gives_the_same_of_a_loaded_run_as_of_an_open_one(resumed: Path) -> None:
+    run = ml_dash.load(PREFIX, dash_root=resumed)
+    with Experiment(PREFIX, dash_root=resumed, console=False).run as experiment:
+        metric, track = experiment.metrics("train"), experiment.tracks("arm")
+        for attempts in ("all", "latest"):
+            for start, limit in ((0, 1000), (0, None), (3, 9), (8, 4), (24, 1), (30, 5), (0, 0)):
+                page = run.metrics["train"].read(start, limit, attempts)
+                assert page == metric.read(start, limit, attempts)
+                assert page["total"] == len(page["data"])
+        assert run.metrics["train"].stats() == metric.stats()
+        assert run.tracks["arm"].read() == track.read()
+        assert run.tracks["arm"].read(3, 5, ["x"], "jsonl") == track.read(3, 5, ["x"], "jsonl")
+        assert run.tracks["arm"].list_entries() == track.list_entries()
+        assert run.tracks["arm"].slice(0, 9).findByTime(4.5) == track.slice(0, 9).findByTime(4.5)
+
+
+def test_read_of_the_latest_attempt_leaves_out_what_was_logged_again_and_keeps_every_index(resumed: Path) -> None:
+    metric = ml_dash.load(PREFIX, dash_root=resumed).metrics["train"]
+    latest, everything = metric.read(attempts="latest"), metric.read()
+    assert [row["data"]["step"] for row in latest["data"]] == list(range(20))
+    assert (everything["total"], latest["total"], latest["endIndex"], latest["hasMore"]) == (25, 20, 24, False)
+    assert [row for row in everything["data"] if row in latest["data"]] == latest["data"]
+    # Indices 10 to 14 are superseded: a window that begins there begins behind them.
+    window = metric.read(10, 2, "latest")
+    assert [(row["index"], row["data"]["step"]) for row in window["data"]] == [(15, 10), (16, 11)]
+    assert (window["endIndex"], window["hasMore"]) == (16, True)
+    with pytest.raises(ConfigurationError, match="'latest' leaves out"):
+        metric.read(attempts="last")
+
+
+def test_what_a_loaded_run_reads_is_what_there_was(resumed: Path) -> None:
+    run = ml_dash.load(PREFIX, dash_root=resumed, at=8)
+    assert (
+        run.metrics["train"].read()["total"]
+        == run.metrics["train"].count
+        == int(run.metrics["train"].stats()["totalDataPoints"])
+    )
+    assert run.tracks["arm"].read()["count"] == len(run.tracks["arm"])
+
+
+def test_a_table_has_columns_as_a_metric_has(resumed: Path) -> None:
+    run = ml_dash.load(PREFIX, dash_root=resumed)
+    table = run.table(["train"], on="step")
+    assert table.columns() == table.to_dict() == run.metrics["train"].columns()

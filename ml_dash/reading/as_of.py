@@ -91,6 +91,9 @@ class Table:
         """A list for each column, equally long; None where a value is missing."""
         return {name: column.to_list() for name, column in self._joined().items()}
 
+    columns = to_dict
+    """What a metric calls it."""
+
     def to_numpy(self) -> dict[str, numpy.ndarray]:
         """As `MetricView.to_numpy`.  Raises MissingExtraError where NumPy is not installed."""
         library("numpy")

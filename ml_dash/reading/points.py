@@ -12,7 +12,7 @@ the state counts it under `unknown`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -230,28 +230,65 @@ def check_attempts(attempts: str) -> None:
         )
 
 
+def metric_page(
+    source: Source,
+    name: str | None,
+    start_index: int = 0,
+    limit: int | None = 1000,
+    attempts: str = "all",
+    at: int | None = None,
+    corrections: Known = None,
+) -> dict[str, Any]:
+    """`limit` points of a metric from index `start_index` on: `{data, startIndex, endIndex, total, hasMore}`.
+
+    An index counts all points from 0, also where `attempts="latest"` leaves out those that are superseded.
+    """
+    latest = None
+    if attempts != "all":
+        latest = frozenset(metric_columns(source, name, attempts, at, corrections=corrections).seq.values())
+    rows = metric_rows(source, name, start_index, None if limit is None else limit + 1, at, corrections, latest)
+    data = rows[:limit]
+    return {
+        "data": data,
+        "startIndex": start_index,
+        "endIndex": data[-1]["index"] if data else start_index - 1,
+        "total": len(data),
+        "hasMore": len(rows) > len(data),
+    }
+
+
 def metric_rows(
-    source: Source, name: str | None, start_index: int = 0, limit: int | None = 1000, at: int | None = None
+    source: Source,
+    name: str | None,
+    start_index: int = 0,
+    limit: int | None = 1000,
+    at: int | None = None,
+    corrections: Known = None,
+    only: Collection[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Points `start_index` up to, not including, `start_index + limit` of a metric, all attempts, counted from 0.
+    """`limit` points of a metric from `start_index` on, counted from 0 over all attempts; those of the sequence numbers
+    `only`, if they are given.
 
     `[{"index": int, "data": {field: value}, "createdAt": str}]`; createdAt is ISO 8601 in UTC with microseconds, such
     as `2026-01-31T12:00:00.000000Z`.
     """
     rows: list[dict[str, Any]] = []
-    stop = None if limit is None else start_index + limit
+    stop = None if limit is None or only is not None else start_index + limit
     index = 0
-    for part in parts_of(source, METRIC_LOGGED, name, at, None):
-        if stop is not None and index >= stop:
+    for part in parts_of(source, METRIC_LOGGED, name, at, corrections):
+        if (stop is not None and index >= stop) or (limit is not None and len(rows) >= limit):
             break
         # What cannot be decoded keeps its numbers, so that what lies before the window need not be looked at.
         if index + part.block.count > start_index and _is_sound(part):
+            seqs = part.seqs()
             for offset, (time_us, payload) in enumerate(zip(part.times_us(), part.block.payloads(), strict=True)):
+                if only is not None and seqs[offset] not in only:
+                    continue
                 if index + offset >= start_index and (stop is None or index + offset < stop):
                     created = iso_time(time_us)
                     rows.append({"index": index + offset, "data": payload["fields"], "createdAt": created})
         index += part.block.count
-    return rows
+    return rows[:limit]
 
 
 def track_rows(

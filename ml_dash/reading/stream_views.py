@@ -15,8 +15,10 @@ from ..state import MetricState, State, TrackState
 from ..state.supersessions import attempts_in, is_any_superseded, lifetimes_of, reaches_of, supersessions_in
 from .column_exports import library, to_arrow, to_numpy, to_pandas, to_polars
 from .point_columns import Columns
-from .points import LogEntry, check_attempts, log_entries, log_rows, metric_columns, track_rows
+from .points import LogEntry, check_attempts, log_entries, log_rows, metric_columns, metric_page, track_rows
+from .replay import Replay
 from .track_columns import track_columns
+from .track_reading import TrackReading
 from .typed_columns import TypedColumn
 
 if TYPE_CHECKING:
@@ -121,6 +123,17 @@ class MetricView:
         """A list for each field, equally long, in the order of recording; None where a point lacks the field."""
         return self.points(attempts).to_dict()
 
+    def read(self, start_index: int = 0, limit: int | None = 1000, attempts: str = "all") -> dict[str, Any]:
+        """As `read` of `experiment.metrics(name)`: points by index, counted over all attempts."""
+        state = self._state
+        return metric_page(self._folder, self._name, start_index, limit, attempts, state.seq, state.corrections)
+
+    def stats(self) -> dict[str, Any]:
+        """As `stats` of `experiment.metrics(name)`: counts are text, times ISO 8601 in UTC."""
+        from ..recording.metric_reports import stats
+
+        return stats(Replay(self._folder, self._state.seq), self._name, {})
+
     def summary(self, attempts: str = "latest") -> dict[str, dict[str, Any]]:
         """For each field `count last min max mean min_step max_step`, as `Columns.summary` has them."""
         return self.points(attempts).summary()
@@ -158,7 +171,7 @@ class MetricView:
         return points.latest(lifetimes_of(self._state))
 
 
-class TrackView:
+class TrackView(TrackReading):
     """One topic.  `len()` counts rows: entries of one timestamp are one row."""
 
     __slots__ = ("_folder", "_state", "_topic")
@@ -188,6 +201,9 @@ class TrackView:
     def rows(self, start: float | None = None, end: float | None = None) -> list[tuple[float, dict[str, Any]]]:
         """`(timestamp, fields)` with `start <= timestamp <= end`, ascending; timestamps in seconds."""
         return track_rows(self._folder, self._topic, start, end, self._state.seq, self._state.corrections)
+
+    def _rows(self, start: float | None, end: float | None) -> list[tuple[float, dict[str, Any]]]:
+        return self.rows(start, end)
 
     def columns(self) -> dict[str, list[Any]]:
         """A list for each field and one for the timestamps, `_ts`, equally long; None where a row lacks the field."""
