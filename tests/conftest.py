@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -33,3 +35,12 @@ def folders_of_the_person_are_out_of_reach(tmp_path_factory: pytest.TempPathFact
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Iterator[Experiment]:
+    """`alice/ml/run`, open, below `tmp_path`."""
+    from ml_dash import Experiment
+
+    with Experiment("alice/ml/run", dash_root=tmp_path).run as experiment:
+        yield experiment

@@ -6,7 +6,6 @@ import io
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,6 @@ from ml_dash.logs import LogLevel
 
 PREFIX = "alice/ml/run"
 METHODS = ["debug", "info", "warn", "error", "fatal"]
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Iterator[Experiment]:
-    experiment = Experiment(PREFIX, dash_root=tmp_path)
-    with experiment.run:
-        yield experiment
 
 
 def messages(experiment: Experiment, **arguments: Any) -> list[str]:

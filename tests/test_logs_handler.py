@@ -14,13 +14,6 @@ PREFIX = "alice/ml/run"
 
 
 @pytest.fixture
-def experiment(tmp_path: Path) -> Iterator[Experiment]:
-    experiment = Experiment(PREFIX, dash_root=tmp_path)
-    with experiment.run:
-        yield experiment
-
-
-@pytest.fixture
 def logger(experiment: Experiment) -> Iterator[logging.Logger]:
     logger = logging.getLogger("training.loop")
     handler = experiment.logs.handler()

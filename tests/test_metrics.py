@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from ml_dash.opening.recorder import Recorder
 from .writer.faults import FULL, FaultyDisk
 
 PREFIX = "alice/ml/run"
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Iterator[Experiment]:
-    experiment = Experiment(PREFIX, dash_root=tmp_path)
-    with experiment.run:
-        yield experiment
 
 
 def points(builder: MetricBuilder) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,6 @@ from ml_dash.metrics import MetricBuilder
 from ml_dash.recording.aggregations import AGGREGATIONS, Accumulator
 
 PREFIX = "alice/ml/run"
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Iterator[Experiment]:
-    experiment = Experiment(PREFIX, dash_root=tmp_path)
-    with experiment.run:
-        yield experiment
 
 
 def points(builder: MetricBuilder) -> list[dict[str, Any]]:

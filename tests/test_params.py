@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from ml_dash.errors import ConfigurationError, ExperimentError
 from ml_dash.params import ParametersBuilder
 
 PREFIX = "alice/ml/run"
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Iterator[Experiment]:
-    experiment = Experiment(PREFIX, dash_root=tmp_path)
-    with experiment.run:
-        yield experiment
 
 
 def events_set(experiment: Experiment, root: Path) -> list[dict[str, Any]]:
