@@ -5,8 +5,8 @@
     experiment.files("checkpoints").list("*.pt")
     experiment.files("checkpoints/best.pt").download(to="best.pt")
 
-`file_saving.py` has the ways to save, `file_finding.py` those to list, fetch and delete; `journal/contents.py` keeps
-the content and `file_paths.py` says what a path or pattern means.
+`recording/file_saving.py` has the ways to save, `recording/file_finding.py` those to list, fetch and delete;
+`journal/contents.py` keeps the content and `recording/file_paths.py` says what a path or pattern means.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 1. One call of `set` is one event: it becomes part of history as a whole.
 2. `set` merges key by key, and the last write wins.  Setting `a` after `a.x` replaces what stood below `a`, and the
-   other way round, so the flat and the nested view never disagree (`parameters.py`).
+   other way round, so the flat and the nested view never disagree (`state/parameters.py`).
 3. A value that cannot be kept exactly takes the value policy's plain form.  No value raises, and none costs an earlier
    parameter (promise P8).
 """

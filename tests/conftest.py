@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+if TYPE_CHECKING:
+    from ml_dash import Experiment
+
 # At import, before any test module imports ml_dash: the settings of whoever runs the tests must decide no
 # verdict, and no test, nor a process that it starts, may reach a real keychain.
 for _name in [name for name in os.environ if name.startswith("ML_DASH_")]:

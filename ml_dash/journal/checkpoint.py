@@ -15,8 +15,8 @@ objects, one a line, each ending in the SHA-256 of the bytes before it, `,"hash"
  3. The newest segment is vouched for by a writer that has synced it, never by a reader: after a power failure its file
     may have the same status and other bytes.
  4. The second line is the state after the events before `position`.  It counts where the chain passes through
-    `position` and nothing before it is damaged (`replay.py` looks), and where this release folds as the one that wrote
-    it.
+    `position` and nothing before it is damaged (`reading/replay.py` looks), and where this release folds as the one
+    that wrote it.
  5. Whatever is wrong with the file, unreadable, foreign, damaged, of another version, not writable: nothing happens but
     that history is read.  It is replaced as a whole; of two processes that write it at once one wins.
 """

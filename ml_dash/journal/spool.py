@@ -1,7 +1,8 @@
 """What a writer has accepted and not yet made durable: the reason why nothing that returned is lost (promise P1).
 
 A recording call ends with its row in a spool file, that is in the kernel's memory, where `kill -9` of the process does
-not reach.  `rows.py` has the rows, `spool_file.py` how one gets into a file, `spool_files.py` where files come from.
+not reach.  `facts/rows.py` has the rows, `spool_file.py` how one gets into a file, `spool_files.py` where files come
+from.
 
  1. The writer holds a lock on its first file while it lives, also when that file is empty; the file gets its name only
     after it is locked, so nobody ever sees it unlocked.

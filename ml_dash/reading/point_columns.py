@@ -75,7 +75,7 @@ class Columns:
         return chosen
 
     def latest(self, lifetimes: Iterable[Lifetime]) -> Columns:
-        """Without the points that a later attempt has superseded, by the rules of `attempts.py`."""
+        """Without the points that a later attempt has superseded, by the rules of `state/attempts.py`."""
         logging = {session for session, _ in self.sessions}
         # A rewind supersedes points of every metric, also where nothing was logged after it.
         lifetimes = [each for each in lifetimes if each.session in logging or each.rewinds]
@@ -107,7 +107,7 @@ class Columns:
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """For each field `count last min max mean`, and `min_step max_step`: the steps of its best points, whichever
-        way is up, by rule 1 of `attempts.py`.
+        way is up, by rule 1 of `state/attempts.py`.
 
         `last` is the last value there is, of any type.  The others are about numbers, NaN left out, as `FieldState` has
         it; they are None, and `count` 0, where there are none.

@@ -201,7 +201,7 @@ def metric_columns(
 ) -> Columns:
     """The points of a metric as they were after event `at`; empty where there is no such metric.
 
-    `attempts="latest"` leaves out what a later attempt has superseded (`attempts.py`), `"all"` nothing.  Raises
+    `attempts="latest"` leaves out what a later attempt has superseded (`state/attempts.py`), `"all"` nothing.  Raises
     ConfigurationError for any other word.
     """
     check_attempts(attempts)

@@ -7,7 +7,8 @@ whether it was folded at once, step by step, or from a kept state.
     changes nothing in a folder that may not be written to.
  2. Damage never stops reading: what is intact is folded, `damage` says what is not.  A commit that only a newer release
     can decode counts as unknown events, and as damage that refuses nothing.
- 3. A correction or redaction that the fold had not been told of makes all be folded anew, with it (`fold.py`, rule 4).
+ 3. A correction or redaction that the fold had not been told of makes all be folded anew, with it (`state/fold.py`,
+    rule 4).
  4. A state that was kept is gone on from only where the chain passes through its position and nothing before that is
     damaged; else all is folded anew.  So it is also where a failed sync made history go on differently.
 """
