@@ -246,7 +246,8 @@ class Store:
         with _failing():
             async for page in obstore.list(self._backend, folder, offset=after, chunk_size=LIST_ITEMS):
                 found += map(_found, page)
-        return sorted(found, key=lambda each: each.path)
+        # Not every store knows where to begin.
+        return sorted((each for each in found if after is None or each.path > after), key=lambda each: each.path)
 
     # -- a directory ---------------------------------------------------------------------------------------------
 
