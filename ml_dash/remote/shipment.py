@@ -4,7 +4,8 @@
    machine remembers decides it.
 2. A batch goes out with the hash that it continues.  Whether its answer is lost, the batch is doubled or another one
    overtakes it: the server has it once or not at all, and after whatever went wrong it is asked anew.
-3. Commits first, then the content of saved files, a part between one look at the journal and the next.
+3. Commits first, then the content of saved files, a part between one look at the journal and the next; also where each
+   look finds something, if it is little.
 4. What cannot be mended by trying again is an error or a `problem`: two continuations of one journal, damage on this
    machine, a line that is too long for the server.  The journal on this machine is changed by none of it.
 """
@@ -79,6 +80,7 @@ class Shipment:
         self._hint = cursor.marks(folder).get(server.url, Mark())
         self._files = FileShipment(folder, prefix.split("/", 1)[0], self._hint.files)
         self._look_for_files = True
+        self._is_turn_of_files = False
 
     def close(self) -> None:
         """Keeps the hint; closes what is open."""
@@ -108,15 +110,22 @@ class Shipment:
         if not self._is_known or journal != self._journal:
             self._ask(journal)
         batch = self._local.after(self._at, self._size.bytes)
-        if batch is not None:
+        # Where somebody records without end there is always a batch; once they are small, files take turns with them.
+        is_turn_of_files = self._is_turn_of_files and (batch is None or len(batch.data) < self._size.bytes)
+        if batch is not None and not (is_turn_of_files and self._has_files()):
+            self._is_turn_of_files = True
             return self._send(journal, batch)
-        if self._look_for_files:
-            self._files.look()
-            self._look_for_files = False
-        if not self._files.waiting:
+        self._is_turn_of_files = False
+        if not self._has_files():
             return None
         self._is_saved = False
         return self._files.step(self.server)
+
+    def _has_files(self) -> bool:
+        if self._look_for_files:
+            self._files.look()
+            self._look_for_files = False
+        return self._files.waiting > 0
 
     def _problems(self) -> list[str]:
         found = list(self._files.problems)

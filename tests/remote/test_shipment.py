@@ -240,6 +240,17 @@ def test_content_that_has_changed_here_is_named_and_holds_up_nothing(
     assert inside.blob("alice", good) == b"good" * 10
 
 
+def test_files_travel_while_somebody_records_without_end(folder: JournalFolder, inside: InProcess, wire: Wire) -> None:
+    checksum = save(folder, b"weights")
+    shipment = Shipment(folder, PREFIX, server_through(wire))
+    for step in range(20, 26):
+        append(folder.experiment, ("s1", [point("train", step=step)]))
+        shipment.step()
+    assert inside.blob("alice", checksum) == b"weights"
+    ship_all(shipment)
+    assert copy_of(inside, folder) == valid_bytes(folder)
+
+
 # --- the thread ---------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 import ml_dash
-from ml_dash.facts.events import Event
+from ml_dash.facts.events import EVENT_REDACTED, VALUE_CORRECTED, Event
 from ml_dash.remote.server import Server
-from ml_dash.state import EMPTY, fold
+from ml_dash.state import EMPTY, Fold, State
+from ml_dash.state.corrections import corrections_in
 
 from .account import CORRECTIONS, MAIN, Account
 from .keeper import is_redacted, secrets, ship
@@ -23,7 +24,6 @@ from .reader import journal_id, journal_of
 from .recording import Specification
 from .world import SHARED, Journal, World, valid_bytes
 
-CHUNK_EVENTS = 50_000
 _SECRET = re.compile(rb"sk-[0-9a-f]{32}")
 
 
@@ -89,17 +89,26 @@ class Comparison:
                 if event.seq > 0:
                     break
                 self.account.model.add(event)
-        events, state = ml_dash.events(self.journal.prefix, dash_root=self.root), EMPTY
-        while chunk := list(islice(events, CHUNK_EVENTS)):
-            for event in chunk:
-                self.account.add(event)
-            state = fold(chunk, state)
-            seen = ml_dash.load(self.journal.prefix, dash_root=self.root, at=chunk[-1].seq).state
-            if repr(seen) != repr(state):
-                self._is_wrong(f"the state at event {chunk[-1].seq} is not the fold of the events up to it")
+        remarks: list[Event] = []
+        for event in ml_dash.events(self.journal.prefix, dash_root=self.root):
+            self.account.add(event)
+            if event.type in (VALUE_CORRECTED, EVENT_REDACTED):
+                remarks.append(event)
+        for seq in {max(1, self.account.seq // 2), self.account.seq}:
+            seen = ml_dash.load(self.journal.prefix, dash_root=self.root, at=seq).state
+            if repr(seen) != repr(self._folded(seq, [each for each in remarks if each.seq <= seq])):
+                self._is_wrong(f"the state at event {seq} is not the fold of the events up to it")
         report = ml_dash.verify(self.journal.prefix, dash_root=self.root)
         if not report.ok or report.events != self.account.seq or report.damaged_spools:
             self._is_wrong(f"verify: {report}")
+
+    def _folded(self, seq: int, remarks: list[Event]) -> State:
+        """As `fold` does it, without holding all events at once: it has to know the remarks before."""
+        redacted = {each.seq for each in remarks if each.type == EVENT_REDACTED}
+        folding = Fold(EMPTY, corrections_in(remarks), redacted)
+        for event in islice(ml_dash.events(self.journal.prefix, dash_root=self.root), seq):
+            folding.add(event)
+        return folding.state()
 
     def _statuses(self) -> None:
         run, model = ml_dash.load(self.journal.prefix, dash_root=self.root), self.account.model
