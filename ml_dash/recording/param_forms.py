@@ -3,7 +3,8 @@
 What is opened, that is becomes keys of its own below its name, and what is a value:
 
  1. What the value policy (`facts/value_forms.py`) turns into a dict is opened: any Mapping, dataclasses, attrs,
-    pydantic, Namespaces, named tuples.  A Mapping whose items fail one by one, as OmegaConf's missing ones do, loses only those.
+    pydantic, Namespaces, named tuples.  A Mapping whose items fail one by one, as OmegaConf's missing ones do, loses
+    only those.
  2. A class is opened into its public data attributes, inherited ones first, and so are the classes defined in its body.
     Methods, properties and other descriptors are no parameters.  A class without data is its qualified name.
  3. Any other object is opened into the data attributes of its class and, over them, its own public ones.  It stays a

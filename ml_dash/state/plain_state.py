@@ -1,8 +1,8 @@
 """State ↔ plain data, exactly: for the checkpoint, and for the event with which a fork begins.
 
 A mapping whose keys are all text stands as an object, any other as the list of its entries: a name may be null.  Values
-that users recorded stand as they are; in the checkpoint all of it goes through the value policy of `facts/values.py`, so
-NaN, infinities and integers of any size come back as they were.
+that users recorded stand as they are; in the checkpoint all of it goes through the value policy of `facts/values.py`,
+so NaN, infinities and integers of any size come back as they were.
 
 What a fork begins with is kept for ever (`spec/events.md` has the table): a member that this release does not know is
 passed over, one that is not there has the default of its noun.
