@@ -101,10 +101,10 @@ SEEDED = {
         "        if False:",
         JOURNALS,
     ),
-    "store behind whatever is there": (
-        "server/journals.py",
-        "            if batch.before != head.hash:",
-        "            if False:",
+    "store what does not verify": (
+        "server/append.py",
+        "    if at.offset - start.offset + length != len(data):",
+        "    if False:",
         JOURNALS,
     ),
     "take a segment that leaves out what is stored": (
