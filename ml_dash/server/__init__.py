@@ -1,7 +1,8 @@
 """The server: journals and saved files of a team, verified before they are stored.
 
 app              the application: `create_app(store)`; running, connections    a process that serves it
-store            objects, created once; copies   what is stored of one journal; journals   of all, and adding to them
+store            objects, created once; copies, pieces   what is stored of one journal; journals   of all, and adding
+                 to them
 compaction       many small objects into few; append    whether a batch goes on from where a journal ends: pure
 blobs            content of saved files
 dash_root        a folder of local journals, served as it is; library    what both kinds of journals can do

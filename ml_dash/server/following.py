@@ -73,7 +73,8 @@ class Follower:
                 self._library.bell.forget(self._prefix, rung)
 
     async def _new(self) -> AsyncIterator[bytes]:
-        for head in await self._library.heads(self._prefix):
+        bell = self._library.bell
+        for head in await bell.together(self._prefix, self._heads, self._poll_s / 2):
             journal = head.journal
             if self._journal not in (None, journal):
                 continue
@@ -85,6 +86,9 @@ class Follower:
                 self._after[journal] = line.last
                 yield b"id: %b\nevent: commit\ndata: %b\n\n" % (self._id(), line.data)
             self._places[journal] = head.segment, head.offset
+
+    async def _heads(self) -> list[Head]:
+        return await self._library.heads(self._prefix)
 
     def _id(self) -> bytes:
         given = (f"{journal}:{segment}:{offset}" for journal, (segment, offset) in sorted(self._places.items()))
