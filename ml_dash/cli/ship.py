@@ -80,12 +80,20 @@ def _print(results: list[tuple[Waiting, Finished | None]], output: Output) -> No
             output.line("nothing is left to be shipped")
         return
     rows = []
+    whys = []
     for each, finished in results:
         if finished is None:
-            what = f"{size(each.left_bytes)} and {each.left_files} files left"
+            files = f"{each.left_files} file" + ("" if each.left_files == 1 else "s")
+            what = f"{size(each.left_bytes)} and {files} left"
         elif finished.is_complete:
             what = "shipped"
         else:
-            what = f"LEFT: {finished.why or 'time ran out'}. Again: {how_to_ship(each.folder, each.url)}"
+            why = f"{finished.why or 'time ran out'}. Again: {how_to_ship(each.folder, each.url)}"
+            what = f"LEFT: {why}" if output.is_plain else "LEFT"
+            whys.append(f"{each.folder.prefix}: {why}")
         rows.append((each.folder.prefix, each.url, what))
     output.table(["prefix", "server", ""], rows)
+    if not output.is_plain:
+        # A cell would be cut, and with it what to do.
+        for line in whys:
+            output.line(line)

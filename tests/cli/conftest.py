@@ -126,7 +126,7 @@ def piped(recorded: Path) -> Piped:
     return run
 
 
-def on_a_terminal(arguments: list[str], root: Path, columns: int) -> list[str]:
+def on_a_terminal(arguments: list[str], root: Path, columns: int, code: int = 0) -> list[str]:
     """The lines that a person sees on a terminal that wide, colours taken out."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -147,7 +147,7 @@ def on_a_terminal(arguments: list[str], root: Path, columns: int) -> list[str]:
             if not part:
                 break
             seen += part
-        assert process.wait(SEEN_S_MAX) == 0, seen
+        assert process.wait(SEEN_S_MAX) == code, seen
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
     # What a spinner has shown before is overwritten.

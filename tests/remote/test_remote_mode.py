@@ -261,7 +261,7 @@ def test_ship_says_what_is_left_and_fails_where_it_stays(server: ServerProcess, 
         experiment.files.save_blob(b"x" * 1000, to="a.bin")
     dry = ml_dash_command("ship", "--dry-run")
     assert dry.stdout.startswith(f"{prefix}\t{url}\t")
-    assert "1 files left" in dry.stdout
+    assert "1 file left" in dry.stdout
     failed = ml_dash_command("ship")
     assert failed.returncode == 1
     assert "LEFT" in failed.stdout
