@@ -161,6 +161,8 @@ class Merging:
         self._folder = f"{home.path}/{MERGED}" if place is None else str(place)
         self.origins: Sequence[Origin] = ()
         """What was merged, and how far."""
+        self.has_redacted = False
+        """All was merged anew, and something in it is redacted."""
 
     def merge(self, origins: Sequence[Origin]) -> JournalFolder:
         """Where they stand merged, as they are now.  Raises StorageError, LockError or OSError."""
@@ -210,7 +212,8 @@ class Merging:
                 folder = self._write(last_generation + 1, None, lines, origins)
             except _Late:
                 continue
-            if any(each.redacted or each.redactions for each in origins):
+            self.has_redacted = any(each.redacted or each.redactions for each in origins)
+            if self.has_redacted:
                 self._remove_generations(last_generation + 1)
             self.origins = origins
             return folder

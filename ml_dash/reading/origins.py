@@ -12,6 +12,7 @@ them as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -69,6 +70,9 @@ def as_one(
         # Not this user's to write to, perhaps.
         merging = Merging(home, _cache_of(home))
         merged = merging.merge(origins)
+    if merging.has_redacted and place is None:
+        with suppress(FileNotFoundError):
+            home.disk.remove_tree(f"{home.path}/{WITHOUT}")
     _merged[merged.path] = Merged(home, tuple(merging.origins))
     return merged
 

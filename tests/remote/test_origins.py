@@ -23,6 +23,7 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.opening import shipping
 from ml_dash.prefix import parse_prefix
 from ml_dash.reading.listing import folder_of, root_of
+from ml_dash.reading.origins import WITHOUT
 from ml_dash.reading.replay import Replay
 from ml_dash.reading.saved_content import content_store
 from ml_dash.remote.server import Server
@@ -267,7 +268,7 @@ def files_with(data: bytes, *folders: Path) -> list[Path]:
 
 def test_what_is_redacted_is_in_no_merged_journal_any_more(server: ServerProcess, tmp_path: Path) -> None:
     prefix, url, secret = "alice/ml/secret", server.url, b"hunter2hunter2"
-    for name in ("one", "two"):
+    for name in ("one", "two", "three", "two"):
         with Experiment(prefix, dash_url=url, dash_root=name).run as experiment:
             experiment.params.set(**{name: 1})
             if name == "one":
@@ -275,7 +276,10 @@ def test_what_is_redacted_is_in_no_merged_journal_any_more(server: ServerProcess
     assert ml_dash.load(prefix, dash_url=url).params["password"] == secret.decode()
     ml_dash_command("pull", prefix, "--dash-url", url, "--dash-root", "two")
     assert ml_dash.load(prefix, dash_root="two").params["password"] == secret.decode()
-    assert files_with(secret, tmp_path / "cache")
+    with Experiment(prefix, dash_root="two").run as experiment:
+        assert experiment.params.get("password") == secret.decode()
+    assert [path for path in files_with(secret, tmp_path / "cache") if WITHOUT in path.parts]
+    assert [path for path in files_with(secret, tmp_path / "two") if WITHOUT in path.parts]
     leak = next(each for each in ml_dash.events(prefix, dash_root="one") if "password" in str(each.data))
     ml_dash.redact(prefix, leak.seq, "password", reason="a leak", dash_root="one")
     ml_dash_command("ship", prefix, "--dash-url", url, "--dash-root", "one")
