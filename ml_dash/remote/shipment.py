@@ -15,13 +15,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ..clock import monotonic_s
 from ..errors import DivergedError, NetworkError, RefusedError
 from ..journal.chain import Position
 from ..journal.folder import JournalFolder
-from ..state.nouns import Redaction
+from ..state.redactions import declaration
 from . import cursor
 from .batches import BATCH_BYTES_START, BatchSize, Next
 from .blobs import FileShipment
@@ -310,22 +309,6 @@ def goal_of(folder: JournalFolder, prefix: str) -> Goal:
 def root_of(folder: JournalFolder) -> str:
     """The dash root that an experiment's folder is below."""
     return str(folder.experiment.parents[len(folder.prefix.split("/")) - 1])
-
-
-def declaration(redaction: Redaction) -> dict[str, Any]:
-    """The payload of the `event.redacted` that it comes from."""
-    return {
-        "seq": redaction.redacted,
-        "field": redaction.field,
-        "reason": redaction.reason,
-        "by": redaction.by,
-        "segment": redaction.segment,
-        "offset": redaction.offset,
-        "bytes": redaction.bytes,
-        "hash": redaction.hash,
-        "now": redaction.now,
-        "patches": dict(redaction.patches),
-    }
 
 
 # --- compression --------------------------------------------------------------------------------------------

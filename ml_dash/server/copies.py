@@ -29,7 +29,7 @@ from ..facts.events import EVENT_REDACTED, Event
 from ..journal.chain import read_header
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
-from ..state.redactions import redactions_in
+from ..state.redactions import declaration, redactions_in
 from .pieces import Piece, Pieces, path_of, place_of
 from .store import Found, Missing, Store, StoreError
 
@@ -226,19 +226,7 @@ def folder_of(prefix: str, journal: str) -> str:
 
 def encode_declaration(redaction: Redaction) -> bytes:
     """The payload of the `event.redacted` that it comes from; the same for everybody."""
-    payload = {
-        "seq": redaction.redacted,
-        "field": redaction.field,
-        "reason": redaction.reason,
-        "by": redaction.by,
-        "segment": redaction.segment,
-        "offset": redaction.offset,
-        "bytes": redaction.bytes,
-        "hash": redaction.hash,
-        "now": redaction.now,
-        "patches": dict(redaction.patches),
-    }
-    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(declaration(redaction), option=orjson.OPT_SORT_KEYS)
 
 
 def decode_declaration(payload: object) -> Redaction | None:

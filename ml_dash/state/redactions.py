@@ -52,6 +52,22 @@ def redaction_of(event: Event) -> Redaction:
     )
 
 
+def declaration(redaction: Redaction) -> dict[str, Any]:
+    """The payload of the `event.redacted` that a redaction comes from."""
+    return {
+        "seq": redaction.redacted,
+        "field": redaction.field,
+        "reason": redaction.reason,
+        "by": redaction.by,
+        "segment": redaction.segment,
+        "offset": redaction.offset,
+        "bytes": redaction.bytes,
+        "hash": redaction.hash,
+        "now": redaction.now,
+        "patches": dict(redaction.patches),
+    }
+
+
 def redactions_in(events: Iterable[Event]) -> list[Redaction]:
     """The well-formed ones."""
     found = []
