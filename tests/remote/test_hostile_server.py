@@ -201,8 +201,8 @@ def test_what_a_server_says_reaches_no_terminal_as_a_command() -> None:
 
 
 def test_what_is_shown_holds_nothing_that_acts_and_all_the_rest() -> None:
-    assert visible("a\tb\nc é 漢 🎉 \x1b[31m\x9b\u202e") == "a\tb\nc é 漢 🎉 \\x1b[31m\\x9b\\u202e"
-    assert visible_line("a\tb\r\nc\u2028") == "a\\tb\\r\\nc\\u2028"
+    assert visible("a\tb\nc é 漢 🎉 \x1b[31m\x9b\u202e") == "a\tb\nc é 漢 🎉 \\u001b[31m\\u009b\\u202e"
+    assert visible_line("a\tb\r\nc\u2028") == "a\\u0009b\\u000d\\u000ac\\u2028"
     assert all(visible_line(chr(code)).isprintable() for code in [*range(0x20), *range(0x7F, 0xA0)])
 
 
