@@ -102,6 +102,16 @@ def test_a_difference_applied_to_one_run_gives_how_the_other_stands(root: Path) 
         ml_dash.diff(a, b).apply(b)
 
 
+def test_views_are_equal_where_nothing_differs_whatever_the_values(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with Experiment(f"alice/ml/{name}", dash_root=tmp_path, console=False).run as experiment:
+            experiment.params.set(lr=float("nan"))
+            experiment.metrics("train").log(loss=float("nan"))
+    a, b = (ml_dash.load(f"alice/ml/{name}", dash_root=tmp_path) for name in ("a", "b"))
+    assert not ml_dash.diff(a, b)
+    assert a.view == b.view != ml_dash.load("alice/ml/a", dash_root=tmp_path, at=1).view
+
+
 def test_readme_is_another_word_for_description_of_what_is_loaded_too(root: Path) -> None:
     run = ml_dash.load(PREFIX, dash_root=root)
     assert run.readme == run.description == "A try"

@@ -58,7 +58,7 @@ class FileSummary:
     metadata: dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """What of a state is compared.
 
@@ -72,6 +72,12 @@ class View:
     metrics: Mapping[str | None, MetricSummary]
     tracks: Mapping[str, TrackState]
     files: Mapping[str, FileSummary]
+
+    def __eq__(self, other: object) -> bool:
+        """Rule 2: a NaN does not make a view differ from itself."""
+        return is_same(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Change(NamedTuple):
