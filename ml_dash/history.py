@@ -18,8 +18,9 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import chain
 
+from .alarm import Alarm
 from .clock import monotonic_s
-from .errors import ConfigurationError, NotFoundError, StorageError
+from .errors import ConfigurationError, NetworkError, NotFoundError, RefusedError, StorageError
 from .facts.codec import CodecError, events_of
 from .facts.events import Event
 from .ids import new_id
@@ -149,7 +150,8 @@ def events(
 
     What only a newer release can decode are events of type `(undecodable)`, without payload.
 
-    Raises what `load` raises.  Following raises NotFoundError once the experiment is removed.
+    Raises what `load` raises.  Following raises NotFoundError once the experiment is removed; a server that does not
+    answer any more is asked again, after one warning.
     """
     if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
         raise ConfigurationError(f"after={after!r:.100}: expected the number of an event, 0 for all of them")
@@ -244,13 +246,14 @@ def _committed(folder: JournalFolder, after: int | None) -> Iterator[Event]:
 def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
     unread = Unread(folder, after)
     due_s = 0.0
+    alarm = Alarm()
     follow = Follow([folder])
     try:
         while True:
             if monotonic_s() >= due_s:
                 with reading(folder):
                     # What a server has comes first to the cache, where nothing is left behind.
-                    now = current(folder)
+                    now = _current(folder, alarm)
                 if now != folder:
                     follow.close()
                     folder, follow = now, Follow([now])
@@ -266,6 +269,17 @@ def _followed(folder: JournalFolder, after: int) -> Iterator[Event]:
             follow.wait(max(0.0, due_s - monotonic_s()))
     finally:
         follow.close()
+
+
+def _current(folder: JournalFolder, alarm: Alarm) -> JournalFolder:
+    """As it was where the server does not answer: whoever follows a training for days meets a restart."""
+    try:
+        return current(folder)
+    except NetworkError as error:
+        if isinstance(error, RefusedError) and error.status < 500:
+            raise
+        alarm.sound("network", f"{error}. It is asked again until it answers")
+        return folder
 
 
 def _drain(folder: JournalFolder) -> None:

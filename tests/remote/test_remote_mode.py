@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -126,6 +127,41 @@ def test_following_on_a_server_gives_what_another_process_records(shared_server:
                 break
         assert found == list(range(5))
         assert process.wait(DEADLINE_S) == 0
+
+
+def test_whoever_follows_goes_on_when_the_server_is_there_again(
+    server: ServerProcess, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prefix, url = "alice/ml/followed", server.url
+    with Experiment(prefix, dash_url=url).run as experiment:
+        experiment.log("before")
+    found: list[str] = []
+    warned = ""
+
+    def follow() -> None:
+        for event in ml_dash.events(prefix, dash_url=url, follow=True):
+            if event.type == "log.written":
+                found.append(event.data["message"])
+            if "after" in found:
+                return
+
+    thread = Thread(target=follow)
+    thread.start()
+    wait_until(lambda: found == ["before"])
+    server.kill()
+
+    def has_warned() -> bool:
+        nonlocal warned
+        warned += capfd.readouterr().err
+        return "asked again" in warned
+
+    wait_until(has_warned)
+    server.start()
+    with Experiment(prefix, dash_url=url).run as experiment:
+        experiment.log("after")
+    thread.join(DEADLINE_S)
+    assert found == ["before", "after"]
+    assert (warned + capfd.readouterr().err).count("asked again") == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("boom"), None])
