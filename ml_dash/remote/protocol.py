@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 VERSION = 1
-BASE = "/v1"
 
 HEALTH = "/v1/health"
 METRICS = "/v1/metrics"

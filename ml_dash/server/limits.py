@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 KEYS_MAX = 10_000
-EVERYBODY = ""
 
 
 @dataclass(frozen=True, slots=True)

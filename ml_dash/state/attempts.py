@@ -60,14 +60,6 @@ class Lifetime:
         """The steps with which the attempt began that has so many rewinds before it."""
         return self.rewinds[rewinds - 1][1] if rewinds else {}
 
-    def began(self, rewinds: int) -> int:
-        """The event with which that attempt began."""
-        return self.rewinds[rewinds - 1][0] if rewinds else self.began_seq
-
-    def rewinds_before(self, seq: int) -> int:
-        """In which of its attempts an event of this session stands."""
-        return bisect_left(self.rewinds, seq, key=lambda rewind: rewind[0])
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
