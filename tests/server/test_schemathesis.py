@@ -6,7 +6,8 @@ status, headers, type and schema; what is forbidden is refused, what needs a tok
 What is left out, and why:
 
 - `positive_data_acceptance` takes more statuses of the operations below: that bytes have their hash, that a chain
-  verifies, that a cursor or a code was given out, no schema can say.
+  verifies, that a cursor or a code was given out, where content ends, that one
+  of two parameters is enough, no schema can say.
 - `ignored_auth` of `metrics` on loopback, where this machine itself needs no token: its `security` says so.
 """
 
@@ -40,6 +41,11 @@ BEYOND_A_SCHEMA = {
     "putBlob": ["422"],
     "complete": ["422"],
     "experiments": ["400"],
+    "state": ["400"],
+    "segment": ["416"],
+    "segmentHead": ["416"],
+    "blob": ["416"],
+    "blobHead": ["416"],
     "deviceToken": ["400"],
     "deviceAnswer": ["400"],
 }
