@@ -26,7 +26,7 @@ def names_an_experiment(command: Command) -> Command:
     def with_prefix(*, prefix: str | None, glob: str | None, **arguments: Any) -> Any:
         given = list(dict.fromkeys(each for each in (prefix, glob) if each is not None))
         check_given(given)
-        found = _matching(given, arguments["dash_root"], arguments["dash_url"])
+        found = matching(given, arguments["dash_root"], arguments["dash_url"])
         if len(found) > 1:
             more = "" if len(found) <= NAMED_MAX else f" and {len(found) - NAMED_MAX} more"
             raise ConfigurationError(f"this is about one experiment. Give one of {', '.join(found[:NAMED_MAX])}{more}")
@@ -42,7 +42,7 @@ def names_experiments(command: Command) -> Command:
     def with_prefixes(*, prefixes: tuple[str, ...], globs: tuple[str, ...], **arguments: Any) -> Any:
         given = [*prefixes, *globs]
         check_given(given)
-        found = _matching(given, arguments["dash_root"], arguments["dash_url"])
+        found = matching(given, arguments["dash_root"], arguments["dash_url"])
         return command(prefixes=tuple(found), **arguments)
 
     option = click.option(*PREFIX_OPTIONS, "globs", multiple=True, metavar="GLOB", help="The same as PREFIX.")
@@ -65,7 +65,7 @@ def check_given(given: Sequence[str]) -> None:
         )
 
 
-def _matching(given: list[str], dash_root: str | None, dash_url: str | None) -> list[str]:
+def matching(given: list[str], dash_root: str | None, dash_url: str | None) -> list[str]:
     """Each once, in the order in which they were asked for; those of one glob sorted."""
     found: dict[str, None] = {}
     for each in given:

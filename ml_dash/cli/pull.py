@@ -15,6 +15,7 @@ from ..reading.pulling import Pulled, pull
 from ..remote.server import Server
 from ..run import RUN
 from .commands import EXIT_FAILED, Source, reads_experiments
+from .naming import matching
 from .output import Output
 
 
@@ -25,14 +26,16 @@ def command(prefixes: tuple[str, ...], source: Source, output: Output) -> None:
     """Bring experiments of a server into the dash root: every event and every saved file, verified by their hashes.
 
     What is there already is not brought again. A journal that has lost its end is given it back; one that goes on
-    differently than the server's is not touched. Exit code 1 if the server lacks the content of a file.
+    differently than the server's is not touched. PREFIX may be a glob. Exit code 1 if the server lacks the content of a
+    file.
 
     Example: ml-dash pull alice/mnist/baseline --dash-url https://dash.example.org --dash-root .dash
     """
-    server = Server.at(server_for(source.dash_url or True, RUN.api_url))
+    url = server_for(source.dash_url or True, RUN.api_url)
+    server = Server.at(url)
     root = find_place(DEFAULT_ROOT if source.dash_root is None else source.dash_root, None).root
     is_whole = True
-    for prefix in map(parse_prefix, prefixes):
+    for prefix in map(parse_prefix, matching(list(prefixes), None, url)):
         with output.busy(f"pulling {prefix.text}"):
             pulled = pull(prefix, root, server)
         is_whole = is_whole and not pulled.missing

@@ -425,6 +425,19 @@ def test_pull_brings_everything_down_and_it_can_be_gone_on_with(shared_server: S
     assert (missing.returncode, "no experiment" in missing.stderr) == (1, True)
 
 
+def test_a_glob_pulls_all_that_it_matches(shared_server: ServerProcess, tmp_path: Path) -> None:
+    url = shared_server.url
+    for name in ("a", "b"):
+        with Experiment(f"alice/globbed/{name}", dash_url=url, dash_root="here").run as experiment:
+            experiment.log(name)
+    pulled = ml_dash_command("pull", "alice/globbed/*", "--dash-url", url, "--dash-root", "there")
+    assert pulled.returncode == 0, pulled.stderr
+    for name in ("a", "b"):
+        assert ml_dash.load(f"alice/globbed/{name}", dash_root=tmp_path / "there").logs[0].message == name
+    nothing = ml_dash_command("pull", "alice/nobody/*", "--dash-url", url, "--dash-root", "there")
+    assert (nothing.returncode, "no experiment matches" in nothing.stderr) == (1, True)
+
+
 # --- processes ----------------------------------------------------------------------------------------------
 
 
