@@ -329,6 +329,7 @@ def test_no_token_and_a_wrong_one_are_refused_before_anything_is_recorded(
         for prefix, given, words in (
             ("alice/ml/a", None, "ml-dash login"),
             ("alice/ml/a", "mld_wrong", "ml-dash login"),
+            ("alice/ml/a", "two words", "characters that no token has"),
             ("bob/ml/a", token, "'alice'"),
         ):
             monkeypatch.delenv("ML_DASH_TOKEN", raising=False)
@@ -346,6 +347,18 @@ def test_no_token_and_a_wrong_one_are_refused_before_anything_is_recorded(
         assert token.encode() not in journal
     finally:
         server.close()
+
+
+def test_a_server_that_only_shows_a_folder_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    with Experiment("alice/ml/shown", dash_root="shown").run:
+        pass
+    server = ServerProcess(tmp_path / "shown", tmp_path / "server-cache").start()
+    try:
+        with pytest.raises(AuthenticationError, match="it shows experiments, and changes none"):
+            Experiment("alice/ml/more", dash_url=server.url).run.start()
+    finally:
+        server.close()
+    assert not (tmp_path / ".dash/alice").exists()
 
 
 def test_a_token_would_not_travel_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
