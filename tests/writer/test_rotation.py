@@ -1,4 +1,4 @@
-"""F1 with small segments: real processes are killed again and again while segment after segment is opened, and archived."""
+"""F1 with small segments: processes are killed again and again while segment after segment is opened, and archived."""
 
 from __future__ import annotations
 
