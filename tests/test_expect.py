@@ -154,18 +154,20 @@ def test_a_description_of_a_metric_is_given_again_where_its_block_came_to_nothin
     assert ml_dash.load(PREFIX, dash_root=tmp_path).metrics["train"].description == "of the training set"
 
 
-def test_buffered_numbers_wait_for_the_next_summary_where_their_block_came_to_nothing(experiment: Experiment) -> None:
+def test_buffered_numbers_wait_for_the_next_summary_where_their_block_came_to_nothing(
+    experiment: Experiment, tmp_path: Path
+) -> None:
     train = experiment.metrics("train")
     for loss in (1, 2):
         train.buffer(loss=loss)
         train.summary_cache.store(loss=loss)
     train.summary_cache.set(epoch=1)
-    seq = experiment.seq
-    with pytest.raises(ConflictError), experiment.expect(seq - 1):
+    with pytest.raises(ConflictError), experiment.expect(experiment.seq):
+        someone_else_records(tmp_path)
         experiment.metrics.buffer.log_summary("mean")
         train.summary_cache.summarize()
         train.buffer(loss=3)
-    with experiment.expect(seq):
+    with experiment.expect(experiment.seq):
         experiment.metrics.buffer.log_summary("mean", "first")
         train.summary_cache.summarize()
     columns = train.columns()
@@ -196,7 +198,7 @@ def test_a_correction_inside_is_part_of_the_commit_and_knows_its_number(experime
         ("A flush", lambda experiment: experiment.metrics("train").log(step=1, _flush=True)),
         ("A flush", lambda experiment: experiment.tracks.flush()),
         ("Ending the session", lambda experiment: experiment.run.complete()),
-        ("inside of a block of it", lambda experiment: experiment.expect(1).__enter__()),
+        ("`experiment.expect`", lambda experiment: experiment.expect(1).__enter__()),
     ],
 )
 def test_what_cannot_be_inside_is_refused_and_records_nothing(

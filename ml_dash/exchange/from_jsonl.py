@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from ..errors import SourceFileError
 from ..facts.events import EVENT_REDACTED, FILE_SAVED, METRIC_LOGGED, RUN_STARTED, Event
+from ..journal.contents import is_checksum
 from ..state import UNDECODABLE
 from .event_lines import from_line
 from .reports import Tally
@@ -102,13 +102,13 @@ def _count(event: Event, tally: Tally) -> None:
 def _bring(contents: Path, event: Event, target: Target, tally: Tally) -> None:
     """The content that a `file.saved` speaks of, into the store before the event."""
     checksum = event.data.get("checksum")
-    kept = contents / checksum if isinstance(checksum, str) and checksum.isalnum() else None
-    if kept is not None and kept.is_file():
-        if target.store.copy_in(str(kept)).checksum == checksum:
+    if is_checksum(checksum):
+        kept = contents / checksum
+        if kept.is_file():
+            if target.store.copy_in(str(kept)).checksum == checksum:
+                return
+            tally.leave_out("content of a saved file", 1, f"{kept} is not the content that its name says")
             return
-        tally.leave_out("content of a saved file", 1, f"{kept} is not the content that its name says")
-        return
-    with suppress(TypeError):
-        if Path(target.store.path_of(str(checksum))).is_file():
+        if Path(target.store.path_of(checksum)).is_file():
             return
     tally.leave_out("content of a saved file", 1, f"the export has no content of {event.data.get('filename')!r}")

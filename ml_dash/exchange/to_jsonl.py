@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from ..errors import StorageError
 from ..history import events
-from ..journal.contents import ContentStore
+from ..journal.contents import ContentStore, is_checksum
 from ..journal.copying import Content
 from ..reading.saved_content import content_store
 from ..state import UNDECODABLE
@@ -38,6 +38,9 @@ def contents(chosen: Chosen, folder: Path, tally: Tally) -> Iterator[tuple[Path,
     store = content_store(chosen.folder)
     found = {file.checksum: Content(file.checksum, file.size_bytes) for file in chosen.state.files.values()}
     for checksum, content in found.items():
+        if not is_checksum(checksum):
+            tally.leave_out("content of a saved file", 1, f"{checksum!r:.80} is no SHA-256: it names no content")
+            continue
         yield folder / CONTENTS / checksum, partial(_copy, store, content, tally)
 
 

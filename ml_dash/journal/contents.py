@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 from ..errors import MlDashError, StorageError
 from ..ids import new_id
@@ -34,6 +34,11 @@ from .lock import hold_descriptor
 
 _DRAFT = ".draft-"
 _CHECKSUM = re.compile("[0-9a-f]{64}")
+
+
+def is_checksum(text: object) -> TypeGuard[str]:
+    """Whether it is a SHA-256 as a journal names content by: only then is it fit to be part of a path."""
+    return isinstance(text, str) and _CHECKSUM.fullmatch(text) is not None
 
 
 class ContentStore:
@@ -53,7 +58,7 @@ class ContentStore:
 
     def path_of(self, checksum: str) -> str:
         """Raises StorageError where it is none: a journal that somebody else wrote may name any path there."""
-        if _CHECKSUM.fullmatch(checksum) is None:
+        if not is_checksum(checksum):
             raise StorageError(f"{checksum!r:.200} is no SHA-256: expected 64 hex digits. The journal names no content")
         return f"{self.path}/{checksum[:2]}/{checksum}"
 

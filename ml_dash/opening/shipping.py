@@ -4,9 +4,11 @@
    accepted, or that may not write there, is an AuthenticationError before anything is recorded.  A server that does not
    answer is one warning; the experiment is recorded on this machine and shipped once it does.
 2. What other machines have recorded of the experiment is asked for (`joining.py`): its parameters, words, files and
-   summaries are there to be read.  A journal that has lost its end is given it back.
+   summaries are there to be read.  A journal that has lost its end is given it back; one that goes on differently
+   from its copy is a DivergedError before anything is recorded.
 3. When it ends, what is left is waited for, at most `ship_timeout_s`, with a progress bar where somebody looks.  Ctrl-C
-   ends the waiting at once, and only that.  What has not arrived is said, with the command that ships it.
+   ends the waiting at once, and only that.  What has not arrived is said, with the command that ships it.  A server
+   that was not there at the start is tried `ABSENT_ATTEMPTS_MAX` times.
 4. Nothing of this raises once the session has begun, and the end of a training stays what it was.
 """
 
@@ -20,7 +22,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ..alarm import warn
-from ..errors import AuthenticationError, ConfigurationError, MlDashError, NetworkError
+from ..errors import AuthenticationError, ConfigurationError, DivergedError, MlDashError, NetworkError
 from ..prefix import Prefix
 from . import environment_variables
 from .interpreter_end import last_things
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 GREETING_TIMEOUT_S = 5.0
 SHIP_TIMEOUT_S = 60.0
+ABSENT_ATTEMPTS_MAX = 3
+"""So often a server is tried at the end that was not there at the start."""
 NOTICE_S = 1.0
 """Who waits longer than this sees a progress bar."""
 _NO_ANSWER = object()
@@ -61,12 +65,13 @@ class Shipping:
     def greet(self) -> Start | None:
         """Rules 1 and 2; what the session begins with.
 
-        Raises AuthenticationError, ConfigurationError where the token would travel unencrypted.
+        Raises AuthenticationError, ConfigurationError where the token would travel unencrypted, DivergedError where the
+        journal and its copy go on differently.
         """
         found = _within(GREETING_TIMEOUT_S, self._ask)
         if found is _NO_ANSWER:
             found = NetworkError(f"{self.url} does not answer within {GREETING_TIMEOUT_S:g} s")
-        if isinstance(found, (AuthenticationError, ConfigurationError)):
+        if isinstance(found, (AuthenticationError, ConfigurationError, DivergedError)):
             raise found
         if isinstance(found, BaseException):
             if self.url not in _unreachable:
@@ -111,6 +116,7 @@ class Shipping:
 
     def _mend(self, server: Server) -> None:
         from ..remote.mending import give_back_end
+        from ..remote.shipment import Shipment
 
         given = give_back_end(self._folder, self._prefix.text, server)
         if given:
@@ -118,6 +124,7 @@ class Shipping:
                 f"{self._folder.path} had lost its end, {given:,} bytes that {self.url} has; they were brought back. "
                 "Was a file cut, or an older copy put in its place?"
             )
+        Shipment(self._folder, self._prefix.text, server).check()
 
     def begin(self) -> None:
         """A session has begun: from here on its events travel."""
@@ -156,7 +163,9 @@ class Shipping:
             last_things.append(self._remove)
         try:
             with progress_bar(self.url) as progress:
-                finished = shipper.finish(self._timeout_s, progress)
+                # Of a server that was not there at the start either, nobody wants to wait a minute for the end.
+                attempts_max = ABSENT_ATTEMPTS_MAX if self.url in _unreachable else None
+                finished = shipper.finish(self._timeout_s, progress, attempts_max=attempts_max)
         except KeyboardInterrupt:
             warn(self._left("the waiting was interrupted"))
             return

@@ -87,6 +87,18 @@ class Shipment:
         self._local.close()
         self.server.close()
 
+    def check(self) -> None:
+        """Sends nothing.  Raises DivergedError where the copy goes on differently, and what `Server` raises."""
+        try:
+            self._local.look()
+            if self._local.journal is not None:
+                head = self.server.head(self._prefix, self._local.journal)
+                # Looked at again: another process of this machine may have recorded and shipped meanwhile.
+                self._local.look()
+                self._continue(head)
+        finally:
+            self._local.close()
+
     def step(self) -> Step:
         """One batch, or one part of a file.  Raises DivergedError, AuthenticationError, NetworkError, OSError and
         JournalVersionError; the next step then begins by asking the server."""
@@ -169,9 +181,9 @@ class Shipment:
             )
         return (
             f"{here} and its copy on {url} go on differently: {copy}, and that line does not stand here. Probably a "
-            "copy or a backup of this folder was gone on with by itself. Neither side was changed; recording goes on, "
-            f"shipping does not. To keep both, move {self._folder.experiment} to the folder of another prefix and ship "
-            f"it as that; `ml-dash pull {self._prefix} --dash-root FOLDER --dash-url {url}` brings down the copy"
+            "copy or a backup of this folder was gone on with by itself. Neither side was changed. To keep both, move "
+            f"{self._folder.experiment} to the folder of another prefix and ship it as that; `ml-dash pull "
+            f"{self._prefix} --dash-root FOLDER --dash-url {url}` brings down the copy"
         )
 
     # -- sending -------------------------------------------------------------------------------------------------

@@ -130,12 +130,14 @@ class Shipper:
         is_child: bool,
     ) -> Finished:
         self._asked += 1
+        failures_before = self._failures
         self._is_finishing = True
         self._bell.ring()
         while self._thread is not None and self._thread.is_alive() and not sys.is_finalizing():
             if self._answered >= self._asked or self._is_given_up or self._refused >= self._asked:
                 break
-            if attempts_max is not None and (self._failures >= attempts_max or self._is_stalled_elsewhere()):
+            failures = self._failures - failures_before
+            if attempts_max is not None and (failures >= attempts_max or self._is_stalled_elsewhere()):
                 break
             if is_child and self._is_elsewhere:
                 # Rule 6: whoever it is, it ships all that stands in the journal.
@@ -196,7 +198,7 @@ class Shipper:
             step = shipment.step()
         except DivergedError as error:
             self._is_given_up = True
-            self._failed("diverged", str(error))
+            self._failed("diverged", str(error), ". Recording goes on, shipping does not")
             return shipment, 0.0
         except AuthenticationError as error:
             self._failed(

@@ -14,7 +14,7 @@ import pytest
 
 import ml_dash
 from ml_dash import Experiment
-from ml_dash.errors import AuthenticationError, ConfigurationError
+from ml_dash.errors import AuthenticationError, ConfigurationError, DivergedError
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.opening import place, shipping
 from ml_dash.remote.server import Server
@@ -375,7 +375,7 @@ def copy_of(source: Path, target: Path) -> None:
 
 
 def test_a_copied_journal_resumed_twice_is_refused_with_what_to_do(
-    shared_server: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared_server: ServerProcess, tmp_path: Path
 ) -> None:
     prefix, url = "alice/ml/copied", shared_server.url
     with Experiment(prefix, dash_url=url, dash_root="one").run as experiment:
@@ -384,16 +384,17 @@ def test_a_copied_journal_resumed_twice_is_refused_with_what_to_do(
     with Experiment(prefix, dash_url=url, dash_root="one").run as experiment:
         experiment.log("one")
     assert is_equal(url, prefix, tmp_path / "one")
-    capsys.readouterr()
     with Experiment(prefix, dash_root="two").run as experiment:
         experiment.log("two")
-    with Experiment(prefix, dash_url=url, dash_root="two").run as experiment:
-        experiment.log("two again")
-    said = capsys.readouterr().err
-    assert "go on differently" in said
-    assert "another prefix" in said
+    with (
+        pytest.raises(DivergedError, match="go on differently") as refused,
+        Experiment(prefix, dash_url=url, dash_root="two").run,
+    ):
+        pass
+    assert "another prefix" in str(refused.value)
     assert is_equal(url, prefix, tmp_path / "one"), "the server's copy is as it was"
-    assert "two again" in str(ml_dash.load(prefix, dash_root="two").logs[-1].message)
+    found = ml_dash.load(prefix, dash_root="two")
+    assert (found.logs[-1].message, len(found.sessions)) == ("two", 2), "nothing was recorded"
     pulled = ml_dash_command("pull", prefix, "--dash-url", url, "--dash-root", "two")
     assert pulled.returncode == 1
     assert "go on differently" in pulled.stderr
