@@ -189,6 +189,8 @@ class Shipment:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _send(self, journal: str, batch: Batch) -> int:
+        # Before it goes: it may be stored, and its answer lost.
+        self._look_for_files = self._look_for_files or batch.names_files
         if batch.redactions:
             self.server.redact(self._prefix, journal, [declaration(each) for each in batch.redactions])
         began_s = monotonic_s()
@@ -213,7 +215,6 @@ class Shipment:
             return self._is_stale(answer.head)
         self._stale, self._too_long = 0, None
         self._size.acknowledged(len(batch.data), monotonic_s() - began_s)
-        self._look_for_files = self._look_for_files or batch.names_files
         end = batch.end
         if answer.head is not None and (answer.head.segment, answer.head.offset) == (end.segment, end.offset):
             self._at, self._is_saved = end, False

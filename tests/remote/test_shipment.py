@@ -251,6 +251,19 @@ def test_files_travel_while_somebody_records_without_end(folder: JournalFolder, 
     assert copy_of(inside, folder) == valid_bytes(folder)
 
 
+def test_a_file_travels_whose_commit_was_stored_while_the_answer_was_lost(
+    folder: JournalFolder, inside: InProcess, wire: Wire
+) -> None:
+    shipment = Shipment(folder, PREFIX, server_through(wire))
+    ship_all(shipment)
+    checksum = save(folder, b"weights")
+    wire.faults.append("answer lost")
+    with pytest.raises(NetworkError):
+        shipment.step()
+    ship_all(shipment)
+    assert inside.blob("alice", checksum) == b"weights"
+
+
 # --- the thread ---------------------------------------------------------------------------------------------
 
 
