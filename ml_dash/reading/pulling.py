@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..clock import sleep_s
-from ..errors import AuthenticationError, DivergedError, NetworkError, NotFoundError, RefusedError, StorageError
+from ..errors import AuthenticationError, NetworkError, NotFoundError, RefusedError, StorageError
 from ..facts.codec import CodecError, decode_events
 from ..facts.events import FILE_SAVED
 from ..journal.contents import ContentStore, Draft
@@ -30,11 +30,10 @@ from ..journal.folder import JournalFolder
 from ..journal.reader import JournalReader
 from ..journal.survey import survey
 from ..prefix import Prefix, parse_prefix
-from ..remote.batches import Next
-from ..remote.local_bytes import LocalBytes
 from ..remote.mending import give_back_end
 from ..remote.mirror import Mirror, ServerSource
 from ..remote.server import Server
+from ..remote.shipment import Shipment
 from .lineage import Lineage, forked_from
 from .origins import whole
 
@@ -68,13 +67,13 @@ def pull(
     """Brings an experiment below the dash root `root`; `progress` is told how many of how many files are there.
 
     Raises NotFoundError where the server has no such experiment, StorageError where what has come does not verify or
-    the disk refuses it, and what `Server` raises.  Calling it again goes on from where it was.  `children` are prefixes
-    that were forked from this one and are being brought.
+    the disk refuses it, DivergedError where the two go on differently, and what `Server` raises.  Calling it again goes
+    on from where it was.  `children` are prefixes that were forked from this one and are being brought.
     """
     folder = JournalFolder(root.joinpath(*prefix.segments), prefix=prefix.text)
     try:
         given_back = give_back_end(folder, prefix.text, server) if folder.segment_numbers() else 0
-        _check_lineage(folder, prefix.text, server)
+        Shipment(folder, prefix.text, server).check()
         mirror = Mirror(root, ServerSource(server))
         folders = mirror.refresh(prefix.text)
         if not folders:
@@ -103,21 +102,6 @@ def _missing_parents(folders: list[JournalFolder]) -> Iterator[Prefix]:
         fork = forked_from(folder)
         if fork is not None and Lineage(folder).damage():
             yield parse_prefix(fork.prefix)
-
-
-def _check_lineage(folder: JournalFolder, prefix: str, server: Server) -> None:
-    """Rule 4.  Raises DivergedError."""
-    local = LocalBytes(folder)
-    try:
-        local.look()
-        head = None if local.journal is None else server.head(prefix, local.journal)
-        if head is not None and local.locate(head)[0] is not Next.GO_ON:
-            raise DivergedError(
-                f"{folder.path} and its copy on {server.url} go on differently, so nothing was brought there. Pull "
-                "into another --dash-root to have both"
-            )
-    finally:
-        local.close()
 
 
 def _verified(folder: JournalFolder) -> int:
