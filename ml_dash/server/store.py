@@ -2,12 +2,9 @@
 
  1. An object is written whole or not at all, and is never appended to.  `create` is the one call that decides races:
     of all who create the same path, in whatever process, exactly one succeeds and the others raise `Taken`.
- 2. What `create` and `replace` have returned for survives power loss.  An object store promises that by itself.  In a
-    directory the library that speaks to object stores syncs nothing, so there the bytes go to a file below `.staging`,
-    that is synced, then linked to its name, then the folder is synced: a name never shows bytes that could be lost.
- 3. Who writes below `.staging` holds a lock on the file.  One that nobody holds was left by a server that was killed;
-    it goes when a server starts and when a value is redacted, which may stand in it.
- 4. A store says what it is in `ml-dash-store.json`.  A directory that has other things in it is not taken for one.
+ 2. What `create` and `replace` have returned for survives power loss.  An object store promises that by itself; in a
+    directory `store_folder.py` sees to it.
+ 3. A store says what it is in `ml-dash-store.json`.  A directory that has other things in it is not taken for one.
 
 Reading is one code path for all kinds of stores.
 """
@@ -19,26 +16,22 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ..clock import now_us, to_datetime
-from ..errors import ConfigurationError, LockError
+from ..errors import ConfigurationError
 from ..ids import new_id
-from ..journal.disk import OPERATING_SYSTEM, Disk
-from ..journal.lock import hold_descriptor
+from ..journal.disk import OPERATING_SYSTEM
 from ..recording.extras import optional
+from .store_folder import STAGING, StoreFolder
 
 MARKER = "ml-dash-store.json"
 STORE_FORMAT = "ml-dash-store"
 STORE_VERSION = 1
-STAGING = ".staging"
-STAGING_AGE = timedelta(hours=6)
-"""Where files cannot be locked, what is older there was left by a server that was killed."""
 LIST_ITEMS = 1000
 WRITERS_MAX = 32
 CHUNK_BYTES = 1024 * 1024
@@ -72,13 +65,11 @@ class Found:
 class Store:
     """Objects by path.  Paths have `/` between their parts, none of which is empty, `.` or `..`."""
 
-    def __init__(self, backend: Any, name: str, folder: Path | None = None, disk: Disk = OPERATING_SYSTEM) -> None:
+    def __init__(self, backend: Any, name: str, folder: StoreFolder | None = None) -> None:
         self._backend = backend
         self._folder = folder
-        self._disk = disk
         # They wait for the disk, and a file system syncs for all who wait at once.
         self._writers = ThreadPoolExecutor(WRITERS_MAX, "ml-dash-store") if folder is not None else None
-        self._reached: set[Path] = set() if folder is None else {folder}
         self.name = name
         """What people are told that it is."""
         self.id = new_id()
@@ -124,14 +115,14 @@ class Store:
             if is_new:
                 # Who can log in to this machine could read past every token.
                 folder.chmod(0o700)
-            store = cls(library.LocalStore(str(folder)), str(folder), folder)
-            store._remove_abandoned()
+            staged = StoreFolder(folder)
+            staged.remove_abandoned()
         except OSError as error:
             raise ConfigurationError(
                 f"store {str(folder)!r} cannot be written to: {error.strerror or error}. Choose a directory that you "
                 "may write to, and that has space left"
             ) from error
-        return store
+        return cls(library.LocalStore(str(folder)), str(folder), staged)
 
     @classmethod
     def in_memory(cls) -> Store:
@@ -145,12 +136,12 @@ class Store:
         import obstore
 
         with _failing():
-            if self._folder is not None:
-                await self._in_thread(partial(self._write, path, data, is_new=True))
-                return
             try:
-                await obstore.put_async(self._backend, path, data, mode="create")
-            except obstore.exceptions.AlreadyExistsError:
+                if self._folder is not None:
+                    await self._in_thread(partial(self._folder.write, path, data, is_new=True))
+                else:
+                    await obstore.put_async(self._backend, path, data, mode="create")
+            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
                 raise Taken(path) from None
 
     async def replace(self, path: str, data: bytes) -> None:
@@ -159,7 +150,7 @@ class Store:
 
         with _failing():
             if self._folder is not None:
-                await self._in_thread(partial(self._write, path, data, is_new=False))
+                await self._in_thread(partial(self._folder.write, path, data, is_new=False))
             else:
                 await obstore.put_async(self._backend, path, data, mode="overwrite", use_multipart=False)
 
@@ -172,7 +163,7 @@ class Store:
 
         with _failing():
             if self._folder is not None:
-                await self._join_file(path, chunks)
+                await self._folder.join(path, chunks)
             else:
                 writer = obstore.open_writer_async(self._backend, path, buffer_size=8 * CHUNK_BYTES, max_concurrency=2)
                 # Closing it is what makes the object; a writer that is dropped leaves none.
@@ -185,13 +176,13 @@ class Store:
         had synced the name."""
         if self._folder is not None:
             with _failing():
-                await self._in_thread(partial(self._settle, (self._folder / path).parent))
+                await self._in_thread(partial(self._folder.settle, path))
 
     async def clear_up(self) -> None:
-        """Removes what servers that were killed have left, which nobody reads (rule 3)."""
+        """Removes what servers that were killed have left, which nobody reads."""
         if self._folder is not None:
             with _failing():
-                await self._in_thread(self._remove_abandoned)
+                await self._in_thread(self._folder.remove_abandoned)
 
     async def delete(self, paths: Iterable[str]) -> None:
         """Those that are gone already are passed over."""
@@ -249,125 +240,22 @@ class Store:
         # Not every store knows where to begin.
         return sorted((each for each in found if after is None or each.path > after), key=lambda each: each.path)
 
-    # -- a directory ---------------------------------------------------------------------------------------------
-
-    def _write(self, path: str, data: bytes, *, is_new: bool) -> None:
-        """Rule 2."""
-        assert self._folder is not None
-        descriptor, staged = self._stage()
-        try:
-            try:
-                self._disk.write(descriptor, data)
-                self._disk.sync_file(descriptor)
-            except OSError:
-                self._disk.remove(staged)
-                raise
-            self._publish(staged, path, is_new=is_new)
-        finally:
-            self._disk.close(descriptor)
-
-    def _stage(self) -> tuple[int, str]:
-        """Rule 3: a new file, open and locked."""
-        while True:
-            path = str(Path(self._folder or "") / STAGING / f"{new_id()}.new")
-            descriptor = self._disk.create(path)
-            try:
-                if hold_descriptor(descriptor, path) and self._disk.same_file(descriptor, path):
-                    return descriptor, path
-            except LockError:
-                return descriptor, path
-            # Whoever clears up was here before the lock was.
-            self._disk.close(descriptor)
-
-    def _publish(self, staged: str, path: str, *, is_new: bool) -> None:
-        assert self._folder is not None
-        final = self._folder / path
-        try:
-            self._sync_way_to(final.parent)
-            if is_new:
-                self._disk.publish(staged, str(final))
-            else:
-                self._disk.rename(staged, str(final))
-        except FileExistsError:
-            self._disk.remove(staged)
-            # Whoever came first may not have synced the name yet, and the caller is about to rely on it.
-            self._disk.sync_folder(str(final.parent))
-            raise Taken(path) from None
-        except OSError:
-            self._disk.remove(staged)
-            raise
-        self._disk.sync_folder(str(final.parent))
-
     async def _in_thread(self, call: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writers, call)
-
-    def _settle(self, folder: Path) -> None:
-        self._sync_way_to(folder)
-        self._disk.sync_folder(str(folder))
-
-    def _sync_way_to(self, folder: Path) -> None:
-        """Once for each folder: whoever made it may have been killed before its name was synced."""
-        assert self._folder is not None
-        if folder in self._reached:
-            return
-        self._disk.make_folder(str(folder))
-        way = [folder]
-        for above in folder.parents:
-            self._disk.sync_folder(str(above))
-            if above in self._reached:
-                break
-            way.append(above)
-        self._reached.update(way)
-
-    async def _join_file(self, path: str, chunks: AsyncIterator[bytes]) -> None:
-        descriptor, staged = await asyncio.to_thread(self._stage)
-        is_whole = False
-        try:
-            async for chunk in chunks:
-                await asyncio.to_thread(self._disk.write, descriptor, chunk)
-            await asyncio.to_thread(self._disk.sync_file, descriptor)
-            is_whole = True
-            await asyncio.to_thread(self._publish, staged, path, is_new=False)
-        finally:
-            self._disk.close(descriptor)
-            if not is_whole:
-                self._disk.remove(staged)
-
-    def _remove_abandoned(self) -> None:
-        """Rule 3."""
-        assert self._folder is not None
-        for name in self._disk.list_names(str(self._folder / STAGING)):
-            path = str(self._folder / STAGING / name)
-            try:
-                descriptor = self._disk.open_append(path)
-            except FileNotFoundError:
-                continue
-            try:
-                if self._is_abandoned(descriptor, path):
-                    self._disk.remove(path)
-            finally:
-                self._disk.close(descriptor)
-
-    def _is_abandoned(self, descriptor: int, path: str) -> bool:
-        try:
-            return hold_descriptor(descriptor, path)
-        except LockError:
-            status, oldest = self._disk.status(path), to_datetime(now_us()) - STAGING_AGE
-            return status is not None and datetime.fromtimestamp(status.modified_ns / 1e9, timezone.utc) < oldest
 
     # -- the marker ----------------------------------------------------------------------------------------------
 
     def _mark(self) -> None:
-        """Rule 4.  Raises ConfigurationError where a newer release made the store."""
+        """Rule 3.  Raises ConfigurationError where a newer release made the store."""
         import obstore
 
         text = orjson.dumps({"format": STORE_FORMAT, "version": STORE_VERSION, "id": new_id()})
         try:
             if self._folder is not None:
-                self._write(MARKER, text, is_new=True)
+                self._folder.write(MARKER, text, is_new=True)
             else:
                 obstore.put(self._backend, MARKER, text, mode="create")
-        except (Taken, obstore.exceptions.AlreadyExistsError):
+        except (FileExistsError, obstore.exceptions.AlreadyExistsError):
             pass
         except (OSError, obstore.exceptions.BaseError) as error:
             raise ConfigurationError(f"store {self.name!r:.200} cannot be written to: {_short(error)}") from error

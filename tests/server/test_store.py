@@ -17,7 +17,8 @@ from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.server.journals import Batch, Journals
 from ml_dash.server.running import open_store
-from ml_dash.server.store import MARKER, STAGING, Missing, Store, StoreError, Taken
+from ml_dash.server.store import MARKER, Missing, Store, StoreError, Taken
+from ml_dash.server.store_folder import STAGING, StoreFolder
 
 from ..histories import point
 from ..journals import append, session
@@ -149,7 +150,7 @@ def disk() -> Watched:
 @pytest.fixture
 def directory(tmp_path: Path, disk: Watched) -> Store:
     opened = Store.open(tmp_path / "store")
-    return Store(opened._backend, opened.name, tmp_path / "store", disk)
+    return Store(opened._backend, opened.name, StoreFolder(tmp_path / "store", disk))
 
 
 def test_bytes_are_synced_before_they_get_a_name_and_the_name_before_it_is_told(
@@ -219,7 +220,7 @@ def test_what_a_killed_server_left_is_not_taken_for_an_object(directory: Store) 
 def test_what_a_server_is_writing_is_not_cleared_away_by_another(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
     for number in range(2):
-        descriptor, path = store._stage()
+        descriptor, path = StoreFolder(tmp_path / "store").stage()
         Path(path).write_bytes(b"half")
         if number:
             OPERATING_SYSTEM.close(descriptor)
