@@ -14,10 +14,11 @@ from rich.text import Text
 
 from ..errors import AuthenticationError, ConfigurationError
 from ..remote import credentials
+from ..remote.address import is_private
 from ..remote.credentials import Kept
 from ..remote.logging_in import Pending, ask, wait
 from ..remote.server import Server, User
-from ..remote.transport import Transport, is_private
+from ..remote.transport import Transport
 from .output import Output, VisibleConsole
 from .server_options import asks_server
 

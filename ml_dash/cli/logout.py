@@ -9,8 +9,9 @@ import click
 
 from ..errors import MlDashError
 from ..remote import credentials
+from ..remote.address import is_private
 from ..remote.protocol import TOKEN_REVOKE
-from ..remote.transport import Transport, is_private
+from ..remote.transport import Transport
 from .output import Output
 from .server_options import asks_server
 

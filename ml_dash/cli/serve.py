@@ -46,7 +46,7 @@ def command(
 
     for library in ("starlette", "uvicorn", "obstore", "argon2"):
         optional(library, "ml_dash[server]", "A server")
-    from ..remote.transport import checked_url
+    from ..remote.address import checked_url
     from ..server.running import open_store, serve
     from ..server.settings import Settings
 

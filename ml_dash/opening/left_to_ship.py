@@ -116,7 +116,7 @@ def ship(waiting: Waiting, progress: Callable[[Step], None] | None = None) -> Fi
 
 def server_for(url: object, api_url: str) -> str:
     """The address of a server as the command line gives it.  Raises ConfigurationError."""
-    from ..remote.transport import checked_url
+    from ..remote.address import checked_url
 
     place = find_place(None, url)
     return checked_url(place.server(api_url))

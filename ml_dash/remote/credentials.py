@@ -24,7 +24,7 @@ import orjson
 from ..errors import AuthenticationError, ConfigurationError, StorageError
 from ..ids import new_id
 from ..journal.disk import OPERATING_SYSTEM as disk
-from .transport import checked_url
+from .address import checked_url
 
 SERVICE = "ml_dash"
 """What the keychain shows as the program that a token belongs to."""

@@ -22,6 +22,7 @@ from ..journal.chain import Position
 from ..journal.folder import JournalFolder
 from ..state.redactions import declaration
 from . import cursor
+from .address import is_loopback
 from .batches import BATCH_BYTES_START, BatchSize, Next
 from .blobs import FileShipment
 from .cursor import Mark
@@ -29,7 +30,6 @@ from .local_bytes import Batch, LocalBytes
 from .mending import has_line
 from .protocol import BATCH_BYTES, Head
 from .server import Server, Verdict
-from .transport import is_loopback
 
 SAVE_INTERVAL_S = 1.0
 STALE_MAX = 3

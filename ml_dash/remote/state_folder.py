@@ -23,8 +23,8 @@ from ..journal.folder import FILES, JOURNAL, JournalFolder
 from ..journal.leftovers import is_being_written
 from ..journal.lock import JournalLock, hold_alone, release
 from . import cursor
+from .address import checked_url
 from .shipment import is_shipped
-from .transport import checked_url
 
 JOURNALS = "journals"
 _LOCK = ".opening"

@@ -30,9 +30,10 @@ from weakref import finalize
 import orjson
 
 from ..clock import now_us
-from ..errors import AuthenticationError, ConfigurationError, NetworkError, RefusedError
+from ..errors import AuthenticationError, ConfigurationError, NetworkError
 from ..visible import visible_line
-from .backoff import retry_after_s
+from .address import checked_url, is_loopback, is_private, origin_of
+from .refusals import NO_SERVER_OF_OURS, refusal
 
 if TYPE_CHECKING:
     import httpx
@@ -43,15 +44,9 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 REDIRECTS_MAX = 3
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750, 2.1."""
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 Wire: TypeAlias = "httpx.BaseTransport"
 """What may take the place of the network."""
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
-_PROBLEM = "application/problem+json"
-_ANOTHER = ". Is that the address of an ml-dash server?"
-_STATUSES_OF_OTHERS = (404, 405, 501)
-"""Ours comes with the name of a problem."""
-_PROBLEM_MEMBERS = ("type", "title", "status", "detail", "instance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Answer:
         try:
             return orjson.loads(self.body)
         except ValueError as error:
-            raise NetworkError(f"{self.url} answers something that is no JSON{_ANOTHER}") from error
+            raise NetworkError(f"{self.url} answers something that is no JSON{NO_SERVER_OF_OURS}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +175,7 @@ class Transport:
                         continue
                     self._check_is_plain(response)
                     if not response.is_success and response.status_code not in expected:
-                        raise self._refusal(response, self._whole(_stream_of(response), ANSWER_BYTES_MAX))
+                        raise self._refusal(response)
                     yield _stream_of(response)
                     return
             raise NetworkError(f"{self.url} redirects in circles")
@@ -231,8 +226,8 @@ class Transport:
         """Rule 2."""
         next_request = response.next_request
         there = str(next_request.url) if next_request is not None else ""
-        if method not in ("GET", "HEAD") or _origin(there) != _origin(target):
-            where = visible_line(_origin(there)[:200]) or "nowhere"
+        if method not in ("GET", "HEAD") or origin_of(there) != origin_of(target):
+            where = visible_line(origin_of(there)[:200]) or "nowhere"
             raise NetworkError(
                 f"{self.url} redirects {method} to {where}; neither a token nor a journal "
                 "follows it there. If that is the right server, give its address as dash_url"
@@ -254,77 +249,17 @@ class Transport:
                 raise NetworkError(f"{self.url} answers with more than {size_max} bytes, which no answer here has")
         return b"".join(pieces)
 
-    def _refusal(self, response: httpx.Response, body: bytes) -> NetworkError | AuthenticationError:
+    def _refusal(self, response: httpx.Response) -> NetworkError | AuthenticationError:
         """Rule 5."""
-        status = response.status_code
-        members = _problem_of(response, body)
-        detail = str(members.pop("detail", "") or members.pop("title", "") or response.reason_phrase or status)[:400]
-        detail = visible_line(detail)
-        name = visible_line(str(members.pop("type", "")).rsplit("/", 1)[-1][:80])
-        if status in (401, 403):
-            return AuthenticationError(self._not_accepted(status, detail))
-        for each in _PROBLEM_MEMBERS:
-            members.pop(each, None)
-        if not name and status in _STATUSES_OF_OTHERS:
-            detail += _ANOTHER
-        wait_s = retry_after_s(response.headers.get("retry-after"), now_us())
-        return RefusedError(f"{self.url} answers {status}: {detail}", status, name, members, wait_s)
-
-    def _not_accepted(self, status: int, detail: str) -> str:
-        if not self._has_token:
-            what = f"{self.url} needs a token, and there is none for it on this machine"
-        elif status == 401:
-            what = f"{self.url} does not accept the token: {detail}"
-        else:
-            return (
-                f"{self.url} refuses this to the owner of the token: {detail}. `ml-dash whoami --dash-url {self.url}` "
-                "says who that is; a prefix begins with the owner's name"
-            )
-        return f"{what}. Run `ml-dash login --dash-url {self.url}`, or set the environment variable ML_DASH_TOKEN"
+        body = self._whole(_stream_of(response), ANSWER_BYTES_MAX)
+        status, reason, headers = response.status_code, response.reason_phrase, response.headers
+        return refusal(self.url, status, reason, headers, body, has_token=self._has_token, now_us=now_us())
 
 
 def _close_in(process: int, client: httpx.Client) -> None:
     """A forked child has copies of its parent's connections, which are not its own to end."""
     if process == os.getpid():
         client.close()
-
-
-# --- addresses ----------------------------------------------------------------------------------------------
-
-
-def checked_url(url: str) -> str:
-    """The address of a server, without a slash at the end.  Raises ConfigurationError, which shows no password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(
-            "dash_url has a user name or password in it, which would stand in every log. Give the address alone; "
-            "`ml-dash login` keeps the token"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or port == 0:
-        raise ConfigurationError(
-            f"dash_url={url.partition('?')[0]!r:.200} is no address of a server: expected https://host, "
-            "or http://host with a port and a path where it has them, and no '?' in it"
-        )
-    return url.rstrip("/")
-
-
-def is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent there (rule 1)."""
-    return urlsplit(url).scheme == "https" or is_loopback(url)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether what is sent there never leaves this machine."""
-    return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def _context(url: str) -> Any:
@@ -359,17 +294,6 @@ def _text(value: Any) -> str:
 
 def _stream_of(response: httpx.Response) -> Stream:
     return Stream(response.status_code, response.headers, response.iter_bytes())
-
-
-def _problem_of(response: httpx.Response, body: bytes) -> dict[str, Any]:
-    """The members of a problem; of any other answer none: a proxy's page of HTML says nothing."""
-    if not response.headers.get("content-type", "").startswith((_PROBLEM, "application/json")):
-        return {}
-    try:
-        members = orjson.loads(body)
-    except ValueError:
-        return {}
-    return members if isinstance(members, dict) else {}
 
 
 _REASONS: tuple[tuple[str, str], ...] = (
