@@ -75,9 +75,9 @@ def left_to_ship(
 
 
 def _waiting(folder: JournalFolder, url: str, root: Path, mark: Mark) -> Waiting:
+    from ..remote.arrival import is_shipped
     from ..remote.blobs import FileShipment
     from ..remote.local_bytes import LocalBytes
-    from ..remote.shipment import is_shipped
 
     local = LocalBytes(folder)
     try:

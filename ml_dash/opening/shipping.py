@@ -130,8 +130,8 @@ class Shipping:
         """A session has begun: from here on its events travel."""
         from ..alarm import Alarm
         from ..remote import cursor
+        from ..remote.compression import best_encoding
         from ..remote.server import Server
-        from ..remote.shipment import best_encoding
         from ..remote.shipper import Shipper
 
         # Imports what the thread will need: a child that is forked amid an import waits for its lock for ever.

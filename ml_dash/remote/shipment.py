@@ -12,8 +12,6 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..clock import monotonic_s
@@ -22,9 +20,9 @@ from ..journal.chain import Position
 from ..journal.folder import JournalFolder
 from ..state.redactions import declaration
 from . import cursor
-from .address import is_loopback
 from .batches import BATCH_BYTES_START, BatchSize, Next
 from .blobs import FileShipment
+from .compression import best_encoding, compressed
 from .cursor import Mark
 from .local_bytes import Batch, LocalBytes
 from .mending import has_line
@@ -266,94 +264,6 @@ def _has_reached(head: Head | None, hint: Head | None) -> bool:
     return head.journal == hint.journal and (head.segment, head.offset) >= (hint.segment, hint.offset)
 
 
-def is_shipped(folder: JournalFolder, prefix: str, mark: Mark) -> bool:
-    """Whether all that stands on this machine has been acknowledged, by the hint.  Raises OSError."""
-    local = LocalBytes(folder)
-    try:
-        local.look()
-        if local.journal is None:
-            return True
-        if mark.head is None:
-            return False
-        what_next, at = local.locate(mark.head)
-        if what_next is not Next.GO_ON or local.after(at, 1) is not None or local.blocked is not None:
-            return False
-    finally:
-        local.close()
-    files = FileShipment(folder, prefix.split("/", 1)[0], mark.files)
-    files.look()
-    return not files.waiting
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What stood on this machine when somebody began to wait: the journal up to `end`, and the content of `files`.
-
-    While others go on recording, a copy may reach it that never is all there is.
-    """
-
-    end: Position | None
-    files: frozenset[str]
-
-    def is_reached(self, mark: Mark) -> bool:
-        """By the hint."""
-        head, end = mark.head, self.end
-        is_there = end is None or (
-            head is not None
-            and head.journal == end.journal
-            and (head.segment, head.offset) >= (end.segment, end.offset)
-        )
-        return is_there and self.files <= mark.files
-
-
-def goal_of(folder: JournalFolder, prefix: str) -> Goal:
-    """As of now.  Raises OSError."""
-    local = LocalBytes(folder)
-    try:
-        local.look()
-        end = local.newest_end()
-    finally:
-        local.close()
-    files = FileShipment(folder, prefix.split("/", 1)[0])
-    files.look()
-    return Goal(end, files.names)
-
-
 def root_of(folder: JournalFolder) -> str:
     """The dash root that an experiment's folder is below."""
     return str(folder.experiment.parents[len(folder.prefix.split("/")) - 1])
-
-
-# --- compression --------------------------------------------------------------------------------------------
-
-
-def best_encoding(url: str) -> str:
-    """Nothing on the way to this machine itself, where bytes cost less than compressing them; else Zstandard where it
-    is installed."""
-    if is_loopback(url):
-        return "identity"
-    try:
-        import zstandard
-    except ImportError:
-        return "gzip"
-    return "zstd" if zstandard else "gzip"
-
-
-def compressed(data: bytes, encoding: str) -> bytes:
-    """The fastest level: a journal's columns are packed numbers, which no level makes much smaller."""
-    return _COMPRESS[encoding](data)
-
-
-def _gzip(data: bytes) -> bytes:
-    stream = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return stream.compress(data) + stream.flush()
-
-
-def _zstd(data: bytes) -> bytes:
-    import zstandard
-
-    found: bytes = zstandard.ZstdCompressor(level=1).compress(data)
-    return found
-
-
-_COMPRESS: dict[str, Callable[[bytes], bytes]] = {"identity": lambda data: data, "gzip": _gzip, "zstd": _zstd}

@@ -31,9 +31,10 @@ from ..journal.disk import Disk
 from ..journal.folder import JournalFolder
 from ..journal.lock import hold_alone, release
 from . import cursor
+from .arrival import Goal, goal_of
 from .backoff import pause_s
 from .server import Server
-from .shipment import Goal, Shipment, Step, goal_of, root_of
+from .shipment import Shipment, Step, root_of
 
 LOOK_INTERVAL_S = 0.5
 """Between two looks at a journal of which everything has been shipped."""

@@ -24,7 +24,7 @@ from ..journal.leftovers import is_being_written
 from ..journal.lock import JournalLock, hold_alone, release
 from . import cursor
 from .address import checked_url
-from .shipment import is_shipped
+from .arrival import is_shipped
 
 JOURNALS = "journals"
 _LOCK = ".opening"

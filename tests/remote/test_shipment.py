@@ -21,8 +21,9 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.lock import hold_alone, release
 from ml_dash.remote import blobs, cursor
 from ml_dash.remote import shipper as shipper_module
+from ml_dash.remote.arrival import is_shipped
 from ml_dash.remote.server import Server
-from ml_dash.remote.shipment import Shipment, Step, is_shipped
+from ml_dash.remote.shipment import Shipment, Step
 from ml_dash.remote.shipper import Shipper
 
 from ..histories import event, point
