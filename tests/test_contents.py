@@ -23,6 +23,7 @@ from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 
 from .journal.simulated_disk import PowerLoss, SimulatedDisk
+from .promises import RecordProperty
 
 DATA = bytes(range(256)) * (3 * CHUNK_BYTES // 256) + b"the end"
 
@@ -454,7 +455,9 @@ def save_until_power_fails(disk: DiskThatLosesPower) -> list[Content]:
     return answered
 
 
-def test_what_was_saved_survives_power_loss_at_every_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_saved_survives_power_loss_at_every_change(
+    monkeypatch: pytest.MonkeyPatch, record_property: RecordProperty
+) -> None:
     # Locks are the kernel's, and a simulated disk has none; nobody else is there.
     monkeypatch.setattr("ml_dash.journal.contents.hold_descriptor", lambda descriptor: True)
     whole = DiskThatLosesPower()
@@ -476,6 +479,7 @@ def test_what_was_saved_survives_power_loss_at_every_change(monkeypatch: pytest.
                 )
             assert store.read(store.write(b"after")) == b"after"
             assert [path for path in after.shown_names if ".draft-" in path] == []
+            record_property("power losses", 1)
 
 
 SAVE_AND_MEASURE = """

@@ -15,6 +15,8 @@ from typing import Any
 import ml_dash
 from ml_dash import Experiment
 
+from .promises import RecordProperty
+
 PREFIX = "alice/files/crash"
 DEADLINE_S = 60.0
 
@@ -74,7 +76,9 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def test_a_process_killed_while_saving_leaves_no_half_file_and_no_event_of_it(tmp_path: Path) -> None:
+def test_a_process_killed_while_saving_leaves_no_half_file_and_no_event_of_it(
+    tmp_path: Path, record_property: RecordProperty
+) -> None:
     root, source = tmp_path / "root", tmp_path / "source.bin"
     source.touch()
     os.truncate(source, 48 * 1024 * 1024)
@@ -89,6 +93,7 @@ def test_a_process_killed_while_saving_leaves_no_half_file_and_no_event_of_it(tm
         assert all(checksum in in_order for checksum in given)
         assert len(told) <= len(given) + saves + 1
         assert set(told) <= {path.name for path in whole}
+        record_property("kills of writers", 1)
     with Experiment(PREFIX, dash_root=str(root)).run as experiment:
         experiment.files.save_text("after all that", to="after.txt")
         assert drafts(root) == []

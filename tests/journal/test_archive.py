@@ -22,6 +22,7 @@ from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.segment_file import is_archived, open_segment
 from ml_dash.journal.survey import survey
 
+from ..promises import RecordProperty
 from .damage import Recorder, build, disk_of, in_memory, lines, numbers_of, on, read
 from .simulated_disk import Fault, PowerLoss, SimulatedDisk
 
@@ -193,7 +194,7 @@ def changes_of(journal: JournalFolder, action: object) -> int:
 
 @pytest.mark.parametrize("action", [pack_all, unpack_all], ids=["pack", "unpack"])
 def test_killed_or_without_power_at_any_step_nothing_is_lost_and_doing_it_again_completes_it(
-    journal: JournalFolder, action: object
+    journal: JournalFolder, action: object, record_property: RecordProperty
 ) -> None:
     plain, whole = contents(journal), read(journal)
     if action is unpack_all:
@@ -214,13 +215,16 @@ def test_killed_or_without_power_at_any_step_nothing_is_lost_and_doing_it_again_
             assert read(here) == whole
             assert contents(here) == plain
             assert len(names(here)) == len(plain), f"at change {at_change} something was left behind"
+    record_property("power losses", 3 * changes)
 
 
 @pytest.mark.parametrize("action", [pack_all, unpack_all], ids=["pack", "unpack"])
 @pytest.mark.parametrize(
     "call", "open_read read_at create write sync_file sync_folder rename publish remove size_of same_file".split()
 )
-def test_any_call_may_fail_and_nothing_is_lost(journal: JournalFolder, action: object, call: str) -> None:
+def test_any_call_may_fail_and_nothing_is_lost(
+    journal: JournalFolder, action: object, call: str, record_property: RecordProperty
+) -> None:
     plain, whole = contents(journal), read(journal)
     if action is unpack_all:
         pack_all(journal)
@@ -238,6 +242,7 @@ def test_any_call_may_fail_and_nothing_is_lost(journal: JournalFolder, action: o
         action(here)  # type: ignore[operator]
         assert (read(here), contents(here)) == (whole, plain)
         assert len(names(here)) == len(plain)
+        record_property("failing calls", 1)
 
 
 class LyingDisk(SimulatedDisk):

@@ -13,6 +13,7 @@ from ml_dash.journal.appender import Appender
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
 
+from ..promises import RecordProperty
 from .damage import Reading, Recorder, build, disk_of, in_memory, lines, on, read, segment_lines
 
 NEW = 1_000_000
@@ -49,7 +50,9 @@ def check_a_recovered_journal(journal: JournalFolder, before: Reading) -> None:
 # --- F1 ---------------------------------------------------------------------------------------------------------
 
 
-def test_f1_a_journal_cut_at_any_byte_keeps_its_longest_prefix_and_takes_what_is_new(journal: JournalFolder) -> None:
+def test_f1_a_journal_cut_at_any_byte_keeps_its_longest_prefix_and_takes_what_is_new(
+    journal: JournalFolder, record_property: RecordProperty
+) -> None:
     build(journal, range(200), per_commit=20)
     path = journal.segment_path(1)
     whole = disk_of(journal).contents(path)
@@ -66,9 +69,12 @@ def test_f1_a_journal_cut_at_any_byte_keeps_its_longest_prefix_and_takes_what_is
         assert reading.is_dense
         assert reading.kinds <= {DamageKind.DEAD}
         assert disk.contents(path).startswith(whole[:cut]), "repair never rewrites"
+    record_property("cuts", len(whole))
 
 
-def test_f1_a_journal_cut_at_any_byte_of_its_second_segment_goes_on_too(journal: JournalFolder) -> None:
+def test_f1_a_journal_cut_at_any_byte_of_its_second_segment_goes_on_too(
+    journal: JournalFolder, record_property: RecordProperty
+) -> None:
     build(journal, range(60), per_commit=6, segment_bytes_max=1800)
     assert journal.segment_numbers() == [1, 2, 3]
     path = journal.segment_path(3)
@@ -82,6 +88,7 @@ def test_f1_a_journal_cut_at_any_byte_of_its_second_segment_goes_on_too(journal:
         write_more(after, NEW)
         kept = max((last for end, last in ends if end <= cut), default=first - 1)
         assert read(after).numbers == [*range(kept), NEW], f"cut at byte {cut}"
+    record_property("cuts", len(whole))
 
 
 # --- F2 ---------------------------------------------------------------------------------------------------------
@@ -101,7 +108,7 @@ def flips(journal: JournalFolder, bits: int) -> Iterator[tuple[str, JournalFolde
             inode.shown[place] = whole[place]
 
 
-def test_f2_no_flipped_bit_is_accepted_silently(journal: JournalFolder) -> None:
+def test_f2_no_flipped_bit_is_accepted_silently(journal: JournalFolder, record_property: RecordProperty) -> None:
     build(journal, range(60), per_commit=10, segment_bytes_max=2000)
     assert journal.segment_numbers() == [1, 2]
     truth = read(journal).events
@@ -114,13 +121,18 @@ def test_f2_no_flipped_bit_is_accepted_silently(journal: JournalFolder) -> None:
         assert len(reading.events) >= 30, f"{where}: one damaged byte takes at most three commits with it"
         count += 1
     assert count == 8 * sum(len(disk_of(journal).contents(journal.segment_path(number))) for number in (1, 2))
+    record_property("flipped bits", count)
 
 
-def test_f2_a_journal_with_any_flipped_byte_refuses_or_heals_and_then_goes_on(journal: JournalFolder) -> None:
+def test_f2_a_journal_with_any_flipped_byte_refuses_or_heals_and_then_goes_on(
+    journal: JournalFolder, record_property: RecordProperty
+) -> None:
     build(journal, range(60), per_commit=10, segment_bytes_max=2000)
+    count = 0
     for where, damaged, place in flips(journal, 1):
         if place % 3:
             continue
+        count += 1
         copy = on(journal, disk_of(damaged).copy())
         before = read(copy)
         try:
@@ -132,6 +144,7 @@ def test_f2_a_journal_with_any_flipped_byte_refuses_or_heals_and_then_goes_on(jo
         else:
             assert before.kinds == {DamageKind.TORN}
             assert read(copy).numbers == [*before.numbers, NEW], where
+    record_property("flipped bits", count)
 
 
 def test_f2_flipped_bits_in_the_last_commit_are_found(journal: JournalFolder) -> None:
@@ -234,7 +247,9 @@ SHUFFLES: list[Shuffle] = [
 
 @pytest.mark.parametrize("segment", [1, 2], ids=["sealed", "newest"])
 @pytest.mark.parametrize("shuffle", SHUFFLES)
-def test_f3_no_shuffled_line_is_accepted(tmp_path: Path, shuffle: Shuffle, segment: int) -> None:
+def test_f3_no_shuffled_line_is_accepted(
+    tmp_path: Path, shuffle: Shuffle, segment: int, record_property: RecordProperty
+) -> None:
     journal = in_memory(tmp_path / "a" / "b" / "own")
     foreign = in_memory(tmp_path / "a" / "b" / "foreign")
     build(journal, range(40), per_commit=2, segment_bytes_max=3000)
@@ -259,6 +274,7 @@ def test_f3_no_shuffled_line_is_accepted(tmp_path: Path, shuffle: Shuffle, segme
         else:
             assert reading.kinds == {DamageKind.TORN}
             assert read(copy).numbers == [*reading.numbers, NEW]
+    record_property("shuffled lines", places - 1)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
@@ -295,7 +311,9 @@ def test_f3_segments_whose_names_were_swapped_are_not_read_in_that_order(journal
 # --- F4 ---------------------------------------------------------------------------------------------------------
 
 
-def test_f4_a_sealed_segment_cut_on_any_commit_boundary_is_found(journal: JournalFolder) -> None:
+def test_f4_a_sealed_segment_cut_on_any_commit_boundary_is_found(
+    journal: JournalFolder, record_property: RecordProperty
+) -> None:
     build(journal, range(60), per_commit=3, segment_bytes_max=2500)
     assert len(journal.segment_numbers()) >= 3
     truth = list(lines(journal))
@@ -314,6 +332,7 @@ def test_f4_a_sealed_segment_cut_on_any_commit_boundary_is_found(journal: Journa
             with pytest.raises(JournalCorruptError, match=f"segment {number:08d} at byte {cut}"):
                 write_more(copy, NEW)
             check_a_recovered_journal(copy, reading)
+            record_property("cuts", 1)
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ..promises import RecordProperty
 from ..server.conftest import Place
 from ..server.object_stores import start_s3
 from .proxy import FAULTS
@@ -22,18 +23,23 @@ FAULT_RATE = 0.3
 BUCKET_ROUNDS = 20
 
 
-def run(folder: Path, place: Place, seed: int, rounds: int) -> None:
+def run(folder: Path, place: Place, seed: int, rounds: int, record_property: RecordProperty) -> None:
     with chaos_below(folder, place, seed, FAULT_RATE) as chaos:
         lanes = [Lane(chaos, number, has_root=number > 0) for number in range(min(LANES, rounds // 10))]
         run_rounds(chaos, lanes, rounds, kills_servers=True)
         assert chaos.kills["record"] > 0
         assert chaos.kills["server"] > 0
         assert rounds < 100 or chaos.proxy.faults.keys() == set(FAULTS), chaos.proxy.faults
+        record_property("kills of clients", chaos.kills.total() - chaos.kills["server"])
+        record_property("kills of servers", chaos.kills["server"])
+        record_property("faults of the network", chaos.proxy.faults.total())
 
 
 @pytest.mark.timeout(900)
-def test_a_hundred_rounds_of_kills_and_faults_lose_and_double_nothing(tmp_path: Path) -> None:
-    run(tmp_path, Place(str(tmp_path / "store")), 3, 100)
+def test_a_hundred_rounds_of_kills_and_faults_lose_and_double_nothing(
+    tmp_path: Path, record_property: RecordProperty
+) -> None:
+    run(tmp_path, Place(str(tmp_path / "store")), 3, 100, record_property)
 
 
 @pytest.fixture
@@ -44,19 +50,25 @@ def bucket() -> Iterator[Place]:
 
 
 @pytest.mark.timeout(900)
-def test_rounds_with_two_servers_on_one_bucket_lose_and_double_nothing(tmp_path: Path, bucket: Place) -> None:
-    run(tmp_path, bucket, 5, BUCKET_ROUNDS)
+def test_rounds_with_two_servers_on_one_bucket_lose_and_double_nothing(
+    tmp_path: Path, bucket: Place, record_property: RecordProperty
+) -> None:
+    run(tmp_path, bucket, 5, BUCKET_ROUNDS, record_property)
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("seed", range(50))
-def test_five_thousand_rounds_of_kills_and_faults_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
-    run(tmp_path, Place(str(tmp_path / "store")), seed, 100)
+def test_five_thousand_rounds_of_kills_and_faults_lose_and_double_nothing(
+    tmp_path: Path, seed: int, record_property: RecordProperty
+) -> None:
+    run(tmp_path, Place(str(tmp_path / "store")), seed, 100, record_property)
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("seed", range(5))
-def test_hundreds_of_rounds_on_a_bucket_lose_and_double_nothing(tmp_path: Path, bucket: Place, seed: int) -> None:
-    run(tmp_path, bucket, seed, 100)
+def test_hundreds_of_rounds_on_a_bucket_lose_and_double_nothing(
+    tmp_path: Path, bucket: Place, seed: int, record_property: RecordProperty
+) -> None:
+    run(tmp_path, bucket, seed, 100, record_property)

@@ -17,6 +17,7 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.opening.left_to_ship import left_to_ship, ship
 from ml_dash.remote.server import Server
 
+from ..promises import RecordProperty
 from ..server.conftest import ServerProcess
 from .hostile import valid_bytes
 
@@ -56,7 +57,7 @@ def one_round(url: str, root: Path, number: int, random: Random, server: ServerP
     return int(said[-1]) if said else number
 
 
-def run_rounds(rounds: int, seed: int, tmp_path: Path, server: ServerProcess) -> None:
+def run_rounds(rounds: int, seed: int, tmp_path: Path, server: ServerProcess, record_property: RecordProperty) -> None:
     random, number, root, url = Random(seed), 0, tmp_path / "dash", server.url
     recorded: list[range] = []
     folder = JournalFolder(root / PREFIX, prefix=PREFIX)
@@ -79,6 +80,8 @@ def run_rounds(rounds: int, seed: int, tmp_path: Path, server: ServerProcess) ->
     server_of = Server(url, None)
     assert all(server_of.has_blob("alice", file.checksum) for file in here.files)
     server_of.close()
+    record_property("kills of clients", rounds)
+    record_property("kills of servers", rounds // 5)
 
 
 def copies(url: str, server: ServerProcess) -> dict[int, bytes]:
@@ -101,12 +104,16 @@ def folders_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_clients_and_servers_that_are_killed_lose_and_double_nothing(tmp_path: Path, server: ServerProcess) -> None:
-    run_rounds(10, 7, tmp_path, server)
+def test_clients_and_servers_that_are_killed_lose_and_double_nothing(
+    tmp_path: Path, server: ServerProcess, record_property: RecordProperty
+) -> None:
+    run_rounds(10, 7, tmp_path, server, record_property)
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("seed", range(50))
-def test_a_hundred_kills_each_lose_and_double_nothing(tmp_path: Path, server: ServerProcess, seed: int) -> None:
-    run_rounds(100, seed, tmp_path, server)
+def test_a_hundred_kills_each_lose_and_double_nothing(
+    tmp_path: Path, server: ServerProcess, seed: int, record_property: RecordProperty
+) -> None:
+    run_rounds(100, seed, tmp_path, server, record_property)

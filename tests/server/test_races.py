@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ..promises import RecordProperty
 from .conftest import NewServer, ServerProcess
 from .histories import History
 from .shipping import Client, copy_at
@@ -70,7 +71,9 @@ def test_two_lineages_at_once_leave_one_of_them(new_server: NewServer, tmp_path:
         assert [copy_at(url, winner) for url in urls] == [winner.segments] * 2
 
 
-def test_a_server_killed_at_any_moment_has_whole_batches_and_forgets_none(server: ServerProcess) -> None:
+def test_a_server_killed_at_any_moment_has_whole_batches_and_forgets_none(
+    server: ServerProcess, record_property: RecordProperty
+) -> None:
     history = History.of(150, 150)
     chance = random.Random(5)
     acknowledged: list[tuple[int, int]] = [(0, 0)]
@@ -110,6 +113,7 @@ def test_a_server_killed_at_any_moment_has_whole_batches_and_forgets_none(server
         finally:
             is_done.set()
     assert copy_at(server.url, history) == history.segments
+    record_property("kills of servers", KILLS)
 
 
 def test_a_server_keeps_nothing_in_memory_that_another_one_needs(new_server: NewServer, tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ def test_a_server_keeps_nothing_in_memory_that_another_one_needs(new_server: New
 
 @pytest.mark.campaign
 @pytest.mark.timeout(7200)
-def test_two_thousand_kills(new_server: NewServer, tmp_path: Path) -> None:
+def test_two_thousand_kills(new_server: NewServer, record_property: RecordProperty) -> None:
     server, history = new_server(), History.of(1)
     chance = random.Random(1)
     for number in range(CAMPAIGN_KILLS):
@@ -143,3 +147,4 @@ def test_two_thousand_kills(new_server: NewServer, tmp_path: Path) -> None:
             server.start()
             shipping.result(60)
     assert copy_at(server.url, history) == history.segments
+    record_property("kills of servers", CAMPAIGN_KILLS)

@@ -27,6 +27,7 @@ import yaml
 
 import ml_dash
 
+from ..promises import RecordProperty
 from .conftest import NewServer, ServerProcess
 from .histories import JOURNAL, PREFIX, History
 from .serving import add_user, create_token
@@ -128,8 +129,12 @@ def a_read_only_server(new_server: NewServer, folder: Path) -> ServerProcess:
     return new_server(folder / "dash")
 
 
-def test_an_open_server_does_what_its_page_says(new_server: NewServer, tmp_path: Path) -> None:
-    assert check(filled(new_server()), tmp_path, None, "coverage", 1) > 500
+def test_an_open_server_does_what_its_page_says(
+    new_server: NewServer, tmp_path: Path, record_property: RecordProperty
+) -> None:
+    requests = check(filled(new_server()), tmp_path, None, "coverage", 1)
+    assert requests > 500
+    record_property("requests made up", requests)
 
 
 def test_a_closed_server_does_what_its_page_says(new_server: NewServer, tmp_path: Path) -> None:
@@ -145,7 +150,9 @@ def test_a_read_only_server_does_what_its_page_says(new_server: NewServer, tmp_p
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["open", "closed", "read-only"])
-def test_thousands_of_requests_are_answered_as_the_page_says(new_server: NewServer, tmp_path: Path, kind: str) -> None:
+def test_thousands_of_requests_are_answered_as_the_page_says(
+    new_server: NewServer, tmp_path: Path, kind: str, record_property: RecordProperty
+) -> None:
     token = None
     if kind == "closed":
         server, token = a_closed_server(new_server, tmp_path)
@@ -153,4 +160,6 @@ def test_thousands_of_requests_are_answered_as_the_page_says(new_server: NewServ
         server = filled(new_server())
     else:
         server = a_read_only_server(new_server, tmp_path)
-    assert check(server, tmp_path, token, "examples,coverage,fuzzing,stateful", 300) > 3000
+    requests = check(server, tmp_path, token, "examples,coverage,fuzzing,stateful", 300)
+    assert requests > 3000
+    record_property("requests made up", requests)

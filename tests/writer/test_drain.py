@@ -25,6 +25,7 @@ from ml_dash.journal.lock import hold_alone, release
 from ml_dash.journal.reader import JournalReader
 from ml_dash.journal.writer import Writer
 
+from ..promises import RecordProperty
 from .faults import FaultyDisk
 from .support import in_child, log, points, read, reopen
 
@@ -75,7 +76,9 @@ def judge(folder: JournalFolder, events: int = EVENTS) -> None:
     assert [event.data["reason"] for event in found if event.type == RUN_FAILED] == ["lost"]
 
 
-def test_a_drain_killed_at_any_step_loses_and_doubles_nothing(folder: JournalFolder, small_files: None) -> None:
+def test_a_drain_killed_at_any_step_loses_and_doubles_nothing(
+    folder: JournalFolder, small_files: None, record_property: RecordProperty
+) -> None:
     die_recording(folder)
     steps = 0
     while True:
@@ -89,6 +92,7 @@ def test_a_drain_killed_at_any_step_loses_and_doubles_nothing(folder: JournalFol
         assert code == -signal.SIGKILL
         steps += 1
     assert steps > 50, "the drain has more steps than that"
+    record_property("kills of drains", steps)
 
 
 def test_a_drain_killed_again_and_again_gets_done(folder: JournalFolder, small_files: None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from ml_dash.clock import monotonic_s, sleep_s
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal.folder import JournalFolder
 
+from ..promises import RecordProperty
 from .support import ROOT, reopen
 
 WRITER = """
@@ -54,7 +54,7 @@ class Process:
         return max((int(line.split()[0]) for line in lines), default=0), lines != [] and "closed" in lines[-1]
 
 
-def run(experiment: Path, at_a_time: int, seconds: float, kill_every_s: float) -> None:
+def run(experiment: Path, at_a_time: int, seconds: float, kill_every_s: float, record_property: RecordProperty) -> None:
     """Keeps `at_a_time` processes writing for `seconds`; every so often the oldest is killed and another one joins."""
     began = monotonic_s()
     processes = [Process(experiment, number, seconds) for number in range(at_a_time)]
@@ -79,13 +79,14 @@ def run(experiment: Path, at_a_time: int, seconds: float, kill_every_s: float) -
         assert kept == list(range(len(kept))), f"an event of writer {number} is lost, doubled or not in its place"
         assert len(kept) == count if is_closed else len(kept) >= count
     assert len({event.writer for event in events}) >= at_a_time
-    print(json.dumps({"events": len(events), "killed": killed}))
+    record_property("kills of writers", killed)
+    record_property("events of many writers", len(events))
 
 
-def test_f10_eight_processes_write_one_experiment(tmp_path: Path) -> None:
-    run(tmp_path, 8, 3.0, 0.6)
+def test_f10_eight_processes_write_one_experiment(tmp_path: Path, record_property: RecordProperty) -> None:
+    run(tmp_path, 8, 3.0, 0.6, record_property)
 
 
 @pytest.mark.campaign
-def test_f10_eight_processes_write_one_experiment_for_a_minute(tmp_path: Path) -> None:
-    run(tmp_path, 8, 60.0, 2.0)
+def test_f10_eight_processes_write_one_experiment_for_a_minute(tmp_path: Path, record_property: RecordProperty) -> None:
+    run(tmp_path, 8, 60.0, 2.0, record_property)

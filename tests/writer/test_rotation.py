@@ -14,6 +14,8 @@ import ml_dash
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
 
+from ..promises import RecordProperty
+
 PREFIX = "alice/ml/a"
 SEGMENT_BYTES_MAX = 3000
 
@@ -68,11 +70,17 @@ def survives(root: Path, sessions: int, seed: int) -> int:
     return len(JournalFolder(root / PREFIX).segment_numbers())
 
 
-def test_f1_nothing_that_returned_is_lost_while_segments_are_opened_and_processes_killed(tmp_path: Path) -> None:
+def test_f1_nothing_that_returned_is_lost_while_segments_are_opened_and_processes_killed(
+    tmp_path: Path, record_property: RecordProperty
+) -> None:
     assert survives(tmp_path, sessions=8, seed=1) > 16
+    record_property("kills of writers", 8)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(2, 22))
-def test_f1_campaign_of_kills_while_segments_are_opened(tmp_path: Path, seed: int) -> None:
+def test_f1_campaign_of_kills_while_segments_are_opened(
+    tmp_path: Path, seed: int, record_property: RecordProperty
+) -> None:
     assert survives(tmp_path, sessions=25, seed=seed) > 50
+    record_property("kills of writers", 25)
