@@ -27,8 +27,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from operator import itemgetter, lt
 from typing import Any
@@ -41,7 +40,7 @@ from .events import COLUMNAR_TYPES, STREAM_TYPES, Event
 from .rows import NON_FINITE, Row, Shape, tags_of, time_of
 from .values import Tag, from_plain, to_plain
 
-__all__ = ["EVENTS_MAX", "Block", "CodecError", "decode_events", "encode_events", "events_of"]
+__all__ = ["EVENTS_MAX", "Block", "CodecError", "decode_events", "encode_events", "encode_parts", "events_of"]
 
 EVENTS_MAX = 1 << 20
 """A count is believed up to here: what cannot be a commit of ours must not make a reader reserve memory."""
@@ -50,13 +49,27 @@ EVENTS_MAX = 1 << 20
 # -- encoding ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class _Run:
-    """Rows of one shape, all of kind 2, as they come."""
+    """Events of one shape, as columns that grow; `rows`, all of kind 2, are not in them yet."""
 
-    shape: Shape
-    positions: list[int]
-    rows: list[Row]
+    __slots__ = ("columns", "positions", "rows", "shape", "times_us")
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.positions: list[int] = []
+        self.rows: list[Row] = []
+        self.times_us: list[int] = []
+        self.columns: list[list[Any]] = [[] for _ in shape.keys]
+
+    def settle(self) -> None:
+        """Transposing in C is what makes the committer cheap."""
+        if not self.rows:
+            return
+        times_ns, _, *columns = zip(*self.rows, strict=True)
+        self.rows = []
+        self.times_us += [time_ns // 1000 for time_ns in times_ns]
+        for column, values in zip(self.columns, columns, strict=True):
+            column += values
 
 
 class _Encoder:
@@ -69,18 +82,43 @@ class _Encoder:
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._blocks: list[tuple[int, dict[str, Any]]] = []
 
-    def blocks(self, rows: list[Row]) -> list[dict[str, Any]]:
-        runs = self._runs
-        for position, row in enumerate(rows):
-            run = runs.get(row[1])
-            if run is None:
-                self._add(position, row)
-            else:
-                run.positions.append(position)
-                run.rows.append(row)
+    def blocks(self, parts: Iterable[list[Row]]) -> list[dict[str, Any]]:
+        first = 0
+        for part in parts:
+            self._add_part(first, part)
+            first += len(part)
+        if not 0 < first <= EVENTS_MAX:
+            raise ValueError(f"a commit holds between 1 and {EVENTS_MAX} events, not {first}")
         self._close_all()
         self._blocks.sort(key=itemgetter(0))
         return [block for _, block in self._blocks]
+
+    def _add_part(self, first: int, part: list[Row]) -> None:
+        runs = self._runs
+        kinds = {row[1] for row in part}
+        if len(kinds) == 1 and type(kind := kinds.pop()) is int and kind >= 0:
+            # What a tight loop writes: one stream, nothing odd.
+            run = runs.get(kind) or self._begin(kind)
+            run.positions += range(first, first + len(part))
+            run.rows = part
+            run.settle()
+            return
+        for position, row in enumerate(part, first):
+            found = runs.get(row[1])
+            if found is None:
+                self._add(position, row)
+            else:
+                found.positions.append(position)
+                found.rows.append(row)
+        for run in runs.values():
+            run.settle()
+
+    def _begin(self, kind: int) -> _Run:
+        shape = self._shapes[kind]
+        self._close(shape.type, shape.name)
+        self._numbers[shape.type, shape.name] = kind
+        run = self._runs[kind] = _Run(shape)
+        return run
 
     def _add(self, position: int, row: Row) -> None:
         kind = row[1]
@@ -89,12 +127,7 @@ class _Encoder:
             return
         if kind < 0:
             kind, row = -1 - kind, _with_non_finite(row)
-        run = self._runs.get(kind)
-        if run is None:
-            shape = self._shapes[kind]
-            self._close(shape.type, shape.name)
-            self._numbers[shape.type, shape.name] = kind
-            run = self._runs[kind] = _Run(shape, [], [])
+        run = self._runs.get(kind) or self._begin(kind)
         run.positions.append(position)
         run.rows.append(row)
 
@@ -116,9 +149,8 @@ class _Encoder:
         if number is None:
             return
         run = self._runs.pop(number)
-        times_ns, _, *columns = zip(*run.rows, strict=True)
-        times = [time_ns // 1000 for time_ns in times_ns]
-        block = _encode_run(run.shape, run.positions, times, columns, self._base_us)
+        run.settle()
+        block = _encode_run(run.shape, run.positions, run.times_us, run.columns, self._base_us)
         self._blocks.append((run.positions[0], block))
 
     def _close_all(self) -> None:
@@ -182,21 +214,17 @@ def _encode_run(
 
 def encode_events(rows: list[Row], shapes: dict[int, Shape], base_us: int) -> bytes:
     """The JSON array of blocks for rows (definitions taken out), in order; times become relative to `base_us`."""
-    if not 0 < len(rows) <= EVENTS_MAX:
-        raise ValueError(f"a commit holds between 1 and {EVENTS_MAX} events, not {len(rows)}")
-    kinds = {row[1] for row in rows}
-    if len(kinds) == 1 and type(kind := rows[0][1]) is int and kind >= 0:
-        # What a tight loop writes: one stream, nothing odd.  Transposing it in C is what makes the committer cheap.
-        times_ns, _, *columns = zip(*rows, strict=True)
-        times = [time_ns // 1000 for time_ns in times_ns]
-        blocks = [_encode_run(shapes[kind], range(len(rows)), times, columns, base_us)]
-    else:
-        blocks = _Encoder(shapes, base_us).blocks(rows)
+    return encode_parts((rows,), shapes, base_us)
+
+
+def encode_parts(parts: Iterable[list[Row]], shapes: dict[int, Shape], base_us: int) -> bytes:
+    """The same for rows in parts, which may be asked for twice; each is let go of before the next is asked for."""
     try:
-        return orjson.dumps(blocks)
+        return orjson.dumps(_Encoder(shapes, base_us).blocks(parts))
     except TypeError:
         # A value that a row could just hold lies too deep for orjson inside a block.
-        return orjson.dumps(_Encoder(shapes, base_us).blocks([_as_event(row, shapes) for row in rows]))
+        plain = ([_as_event(row, shapes) for row in part] for part in parts)
+        return orjson.dumps(_Encoder(shapes, base_us).blocks(plain))
 
 
 # -- decoding ----------------------------------------------------------------------------------------------------

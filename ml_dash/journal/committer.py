@@ -24,7 +24,7 @@ from threading import Thread, get_ident
 from ..alarm import Alarm
 from ..clock import monotonic_s, now_us
 from ..errors import MlDashError, StorageError
-from ..facts.codec import encode_events
+from ..facts.codec import encode_parts
 from .appender import Appender
 from .batch import Batch
 from .bell import Bell, Request
@@ -243,12 +243,12 @@ class Committer:
         burst = min(BURST_BYTES_MAX, max(BURST_BYTES_MIN, self._spool.cursor.backlog_bytes // 8))
         batches: list[Batch] = []
         while len(batches) < BURSTS_PER_APPEND_MAX:
-            counter, rows = self._spool.cursor.take(burst)
-            if not rows:
+            counter, taken = self._spool.cursor.take(burst)
+            if not taken:
                 break
             time_us = now_us()
-            events = encode_events(rows, self._spool.shapes, time_us)
-            batches.append(Batch(len(rows), time_us, self._writer, self._session, counter, events))
+            events = encode_parts(taken, self._spool.shapes, time_us)
+            batches.append(Batch(len(taken), time_us, self._writer, self._session, counter, events))
         return batches
 
     def _sync(self) -> None:

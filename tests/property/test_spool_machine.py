@@ -65,8 +65,10 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(bytes_max=st.sampled_from([1, 200, 5000]))
     def take(self, bytes_max: int) -> None:
-        counter, rows = self.spool.cursor.take(bytes_max)
+        counter, taken = self.spool.cursor.take(bytes_max)
+        rows = [row for part in taken for row in part]
         assert counter == self.taken + 1
+        assert len(taken) == len(rows)
         assert [row[2] for row in rows] == list(range(counter, counter + len(rows)))
         assert rows or self.taken == self.recorded
         self.taken += len(rows)

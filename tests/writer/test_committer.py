@@ -299,7 +299,7 @@ def test_a_flaw_in_the_code_does_not_end_the_thread(
         def fail(*_: object) -> bytes:
             raise ZeroDivisionError("a flaw")
 
-        patch.setattr(committer_module, "encode_events", fail)
+        patch.setattr(committer_module, "encode_parts", fail)
         log(writer, "loss", 1)
         with pytest.raises(StorageError, match="a flaw"):
             writer.flush()

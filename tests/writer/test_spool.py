@@ -15,6 +15,7 @@ import pytest
 
 from ml_dash.alarm import Alarm
 from ml_dash.errors import ExperimentError, StorageError
+from ml_dash.facts.codec import decode_events, encode_parts
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_shapes
 from ml_dash.journal.drain import is_alive
@@ -46,12 +47,12 @@ def taken(spool: Spool, bytes_max: int = 1 << 20) -> list[Any]:
     values = []
     expected = spool.cursor.taken_counter + 1
     while True:
-        counter, rows = spool.cursor.take(bytes_max)
-        if not rows:
+        counter, taken = spool.cursor.take(bytes_max)
+        if not taken:
             return values
         assert counter == expected
-        expected += len(rows)
-        values += [row[2] for row in rows]
+        expected += len(taken)
+        values += [row[2] for part in taken for row in part]
 
 
 def in_files(folder: JournalFolder, writer: str = "wa") -> list[tuple[int, Any]]:
@@ -224,7 +225,7 @@ def test_more_shapes_than_are_numbered_record_all_the_same(
         loss = stream()
         for i in range(30):
             spool.append_stream(loss, {"i": i, f"k{i}": i})
-        _, rows = spool.cursor.take(1 << 20)
+        rows = [row for part in spool.cursor.take(1 << 20)[1] for row in part]
         assert len(spool.shapes) == 10
     assert [row[1] for row in rows[10:]] == [METRIC_LOGGED] * 20
     assert rows[29][2] == {"name": "loss", "fields": {"i": 29, "k29": 29}}
@@ -233,7 +234,7 @@ def test_more_shapes_than_are_numbered_record_all_the_same(
 def test_names_too_long_to_be_repeated_in_every_file_stand_in_their_row(folder: JournalFolder) -> None:
     with open_spool(folder) as spool:
         spool.append_stream(stream(), {"i": 1, "k" * 5000: 2})
-        _, rows = spool.cursor.take(1 << 20)
+        rows = [row for part in spool.cursor.take(1 << 20)[1] for row in part]
         assert spool.shapes == {}
     assert rows[0][2]["fields"] == {"i": 1, "k" * 5000: 2}
 
@@ -458,3 +459,20 @@ def test_a_spool_that_may_begin_in_memory_gets_its_sign_of_life_with_its_first_f
         assert is_alive(folder, "wa")
         assert taken(spool) == [0, 1]
         assert in_files(folder) == [(2, 1)]
+
+
+def test_taking_many_events_gives_the_garbage_collector_no_work(folder: JournalFolder) -> None:
+    def collections() -> int:
+        return int(gc.get_stats()[0]["collections"])
+
+    with open_spool(folder) as spool:
+        streams = [stream("loss"), stream("accuracy")]
+        for i in range(10_000):
+            spool.append_stream(streams[i % 3 == 0], {"i": i, "loss": i / 7})
+        gc.collect()
+        before = collections()
+        counter, found = spool.cursor.take(1 << 30)
+        events = encode_parts(found, spool.shapes, 0)
+        assert collections() - before <= 3, "one for each few hundred rows would make old objects be searched as well"
+    assert (counter, len(found)) == (1, 10_000)
+    assert sum(len(block.positions) for block in decode_events(events, 10_000)) == 10_000
