@@ -1,18 +1,15 @@
-"""`python -m tests.benchmarks`: measures us and the baselines in turn and prints the table of design figures.
+"""`python -m tests.benchmarks`: measures us and the baselines in turn and prints the tables of design figures.
 
 --part NAME  only this one of recording, reading, list and shipping; repeatable
 --rounds N   how often everything is measured (2); figures are medians
 --quick      small sizes, one round: only to see that everything runs
---write      puts the table into spec/performance.md
+--write      puts the tables of the parts that ran into spec/performance.md
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -20,20 +17,23 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from .past_rows import READING
-from .rows import JOURNALS, MEASUREMENTS, PARTS, RECORDING, Measurement, Results
+from . import page
+from .past_rows import LISTING, READING
+from .rows import JOURNALS, MEASUREMENTS, RECORDING, Measurement, Results, Row
 from .shipping_rows import SHIPPING
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PAGE = ROOT / "spec/performance.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+HEADS = ("what", "target", "measured", "ratio, memory", "met")
+PARTS: dict[str, tuple[Row, ...]] = {"recording": RECORDING, "reading": READING, "list": LISTING, "shipping": SHIPPING}
+"""The rows of each part; `Measurement.part` says what they need."""
 
 
 def measure(measurement: Measurement, folder: Path, *, quick: bool) -> dict[str, float]:
     """Runs one measurement in a process of its own."""
     size = measurement.quick_size if quick else measurement.size
     command = [sys.executable, "-m", "tests.benchmarks.measures", measurement.measure, measurement.recorder]
-    done = subprocess.run([*command, str(folder), str(size)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [*command, str(folder), str(size)], cwd=page.ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
     figures: dict[str, float] = json.loads(done.stdout)
     print(f"  {measurement.key:20}", "  ".join(f"{name} {value:,.2f}" for name, value in figures.items()), flush=True)
     return figures
@@ -59,23 +59,6 @@ def measure_all(scratch: Path, rounds: int, parts: Collection[str], *, quick: bo
     return results
 
 
-def table(results: Results) -> str:
-    lines = ["| what | target | measured | ratio, memory | met |", "|---|---|---|---|---|"]
-    for row in (*RECORDING, *READING, *SHIPPING):
-        cells = row.cells(results)
-        if cells is not None:
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def machine(rounds: int) -> str:
-    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace"))
-    return (
-        f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), Linux {platform.release()}, "
-        f"Python {platform.python_version()}; medians of {rounds} rounds, all rows measured in turn."
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Figures beside raw baselines.")
     parser.add_argument("--part", choices=PARTS, action="append")
@@ -83,15 +66,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
-    rounds = 1 if chosen.quick else chosen.rounds
+    if chosen.quick and chosen.write:
+        parser.error("--write with --quick: figures of small sizes are not for the page")
+    rounds, parts, load = 1 if chosen.quick else chosen.rounds, chosen.part or list(PARTS), page.load_before()
     with tempfile.TemporaryDirectory(prefix="ml-dash-benchmarks-") as scratch:
-        results = measure_all(Path(scratch), rounds, chosen.part or PARTS, quick=chosen.quick)
-    text = f"{machine(rounds)}\n\n{table(results)}"
-    print(f"\n{text}")
-    if chosen.write:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        results = measure_all(Path(scratch), rounds, parts, quick=chosen.quick)
+    for part in parts:
+        rows = (row.cells(results) for row in PARTS[part])
+        table = page.table(HEADS, [cells for cells in rows if cells is not None])
+        text = f"{page.circumstances(rounds, load)}\n\n{table}"
+        print(f"\n{part}: {text}")
+        if chosen.write:
+            page.write(f"measured {part}", text)
 
 
 if __name__ == "__main__":

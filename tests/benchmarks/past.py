@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -75,7 +76,8 @@ def at(recorder: str, folder: Path, size: int) -> Figures:
     numbers: list[int] = [1, *(run.seq * part // 4 for part in (1, 2, 3)), run.seq - 1, run.seq]
     times = [run.created + lasted * part for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
     figures = {"number_s": 0.0, "time_s": 0.0}
-    for moment in (*numbers, *times):
+    moments: list[int | datetime] = [*numbers, *times]
+    for moment in moments:
         start = perf_counter()
         load(PREFIX, dash_root=folder, at=moment)
         kind = "number_s" if isinstance(moment, int) else "time_s"
@@ -85,11 +87,10 @@ def at(recorder: str, folder: Path, size: int) -> Figures:
 
 def columns(recorder: str, folder: Path, size: int) -> Figures:
     """One metric as NumPy arrays; loading the state is not counted."""
-    import numpy
+    import numpy  # noqa: F401 - what it takes to load is not the measurement's
 
     from ml_dash import load
 
-    assert numpy.float64
     run = load(PREFIX, dash_root=folder)
     metric = run.metrics["train"]
     start = perf_counter()

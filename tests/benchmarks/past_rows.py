@@ -93,6 +93,8 @@ READING = (
     _columns("columns ten", "one of ten metrics, 1 M of 10 M points", 4e6),
     _verify("verify ours", "verify (hash chain and every commit)"),
     _verify("verify small", "the same in commits of 256 points"),
+)
+LISTING = (
     _list("listing one", "`ml-dash list`, 1,000 experiments, whole process", 1),
     _list("listing all", "`ml-dash list`, 10,000 experiments, whole process", 5),
     _list("listing_cold one", "1,000 without any checkpoint", 1),
