@@ -22,14 +22,14 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import CommitLine
 from ml_dash.journal.reader import JournalReader
 
-from .simulated_disk import SimulatedDisk
+from .simulated_disk import Hardware, SimulatedDisk
 
 _NUMBER = re.compile(rb'"n":(\d+)')
 
 
-def in_memory(folder: Path, seed: int = 0) -> JournalFolder:
+def in_memory(folder: Path, seed: int = 0, hardware: Hardware | None = None) -> JournalFolder:
     """A journal on a simulated disk; only its lock is a real file, in `folder`."""
-    journal = JournalFolder(folder, SimulatedDisk(seed))
+    journal = JournalFolder(folder, SimulatedDisk(seed, hardware))
     Path(journal.path).mkdir(parents=True, exist_ok=True)
     return journal
 

@@ -164,32 +164,65 @@ def crash(scenario: Scenario, at_change: int) -> None:
     raise AssertionError(f"the scenario makes fewer than {at_change} changes")
 
 
-def survive(scenario: Scenario, seed: int, depth: int) -> Reading:
+def survive(scenario: Scenario, seed: int, depth: int) -> int:
     """Power comes back, perhaps to fail again during recovery, `depth` times; then somebody writes more.
 
-    What a reader has seen after the first power loss must be there for ever: all that came back is on the medium.
+    What a reader has seen after the first power loss must be there for ever: all that came back is on the medium.  So
+    must what any writer was told is durable in between.  Returns how many power losses it survived.
     """
     random = Random(seed)
     journal = on(scenario.journal, disk_of(scenario.journal).after_power_loss(seed))
     first = read(journal)
     scenario.check(first)
+    later = Later(random)
     for level in range(depth):
-        disk_of(journal).power_fails_at = random.randint(1, 12)
+        disk_of(journal).power_fails_at = random.randint(1, 25)
         with suppress(PowerLoss):
-            _write_more(journal, LATER + level)
+            later.write(journal)
         journal = on(journal, disk_of(journal).after_power_loss(seed + level + 1))
         again = read(journal)
         scenario.check(Reading({seq: number for seq, number in again.events.items() if number < LATER}, again.damage))
         assert again.numbers[: len(first.numbers)] == first.numbers, "recovery lost what was there"
+        assert later.confirmed <= set(again.numbers), "durable events of a writer that recovered are lost"
     before = read(journal)
-    _write_more(journal, LATER + depth)
+    written = later.write(journal)
     after = read(journal)
-    assert after.numbers == [*before.numbers, LATER + depth]
+    assert after.numbers[: len(before.numbers)] == before.numbers
+    assert sorted(after.numbers[len(before.numbers) :]) == written
     assert DamageKind.CORRUPT not in after.kinds
-    return first
+    return 1 + depth
 
 
-def _write_more(journal: JournalFolder, number: int) -> None:
-    recorder = Recorder(journal, f"after{number}")
-    recorder.record(number)
-    recorder.flush()
+class Later:
+    """Writers that come when power is back: up to three, whose commits and flushes stand between each other."""
+
+    def __init__(self, random: Random) -> None:
+        self.confirmed: set[int] = set()
+        self._random = random
+        self._number = LATER
+
+    def write(self, journal: JournalFolder) -> list[int]:
+        """What they wrote, all of it durable, unless power fails."""
+        bytes_max = self._random.choice((400, 1 << 26))
+        writers = [
+            Recorder(journal, f"after{self._number}w{number}", bytes_max)
+            for number in range(self._random.randint(1, 3))
+        ]
+        written: list[int] = []
+        for writer in self._random.choices(writers, k=4) + writers:
+            numbers = range(self._number, self._number + self._random.randint(1, 3))
+            self._number = numbers.stop
+            written += numbers
+            writer.record(*numbers)
+            if self._random.random() < 0.5:
+                writer.commit()
+            else:
+                self._flush(writer)
+        for writer in writers:
+            self._flush(writer)
+        return written
+
+    def _flush(self, writer: Recorder) -> None:
+        waiting = set(writer.spool)
+        writer.flush()
+        self.confirmed |= waiting

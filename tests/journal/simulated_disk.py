@@ -1,8 +1,9 @@
 """A disk in memory that fails as disks do: at the door of `ml_dash/journal/disk.py`, where nothing above it notices.
 
 What the kernel shows and what the medium holds are kept apart.  A write changes what the kernel shows and waits; a sync
-of the file brings its waiting writes to the medium, a sync of the folder the waiting names.  Power loss keeps of what
-waits any part: each sector is kept, dropped or garbled, each name kept or dropped.
+of the file brings its waiting writes to the medium, in their order, a sync of the folder the waiting names.  Power loss
+keeps of what waits any part: each sector is kept, dropped or garbled, each name kept or dropped.  What a disk promises
+beyond that, and what it does not, are the flags of `Hardware`.
 
 A sync that fails behaves as Linux does: what waited is gone from the medium's queue, the kernel still shows it, and the
 next sync of the same file reports success.
@@ -11,7 +12,7 @@ next sync of the same file reports success.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from errno import ENOENT, ENOSPC
 from mmap import mmap
@@ -19,9 +20,10 @@ from random import Random
 
 from ml_dash.journal.disk import Disk, FileStatus
 
-SECTOR_BYTES = 512
 CHANGING_CALLS = frozenset("create write sync_data sync_file sync_folder rename publish remove empty".split())
 """Calls at which power can fail: between two of them nothing on the medium changes."""
+EMPTIED = -1
+"""In the place of an offset, among the writes that wait."""
 
 
 class PowerLoss(BaseException):
@@ -30,6 +32,22 @@ class PowerLoss(BaseException):
 
 class Killed(BaseException):
     """The process is gone in the midst of a call; the kernel, and what it shows, stays."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a disk promises for the moment at which its power fails."""
+
+    sector_bytes: int = 512
+    """What it writes at once; each fares by itself."""
+    reorders: bool = True
+    """Writes, and names, that wait reach the medium in any order; else one is there only if all before it are."""
+    garbles: bool = True
+    """A sector that was being written holds rubbish; else it is the old or the new one."""
+    syncs_truly: bool = True
+    """What was synced is on the medium; else a sync returns while everything still waits in the drive's cache."""
+    keeps_neighbours: bool = True
+    """Bytes of a sector that were synced stay when the rest of it is being written; else rubbish takes all of it."""
 
 
 @dataclass
@@ -44,7 +62,10 @@ class Inode:
 
     def write_back(self) -> None:
         for offset, data in self.waiting:
-            _put(self.medium, offset, data)
+            if offset == EMPTIED:
+                self.medium.clear()
+            else:
+                _put(self.medium, offset, data)
         self.waiting.clear()
 
 
@@ -61,7 +82,8 @@ class Fault:
 class SimulatedDisk(Disk):
     """Folders are not kept: every path may be created."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, hardware: Hardware | None = None) -> None:
+        self.hardware = hardware or Hardware()
         self._random = Random(seed)
         self._descriptors: dict[int, Inode] = {}
         self._next_descriptor = 1_000_000
@@ -107,23 +129,23 @@ class SimulatedDisk(Disk):
 
     def copy(self) -> SimulatedDisk:
         """What the kernel shows, on a new disk, all of it durable."""
-        disk = SimulatedDisk()
+        disk = SimulatedDisk(hardware=self.hardware)
         for path, inode in self.shown_names.items():
             disk.put(path, bytes(inode.shown))
         return disk
 
     def after_power_loss(self, seed: int) -> SimulatedDisk:
         """A new disk with what the medium holds when power comes back."""
-        random = Random(seed)
+        random, reorders = Random(seed), self.hardware.reorders
         names = dict(self.medium_names)
-        kept = random.choice((_a_prefix, _any_part))(self.waiting_names, random)
-        for path, inode in kept:
+        ways = (_a_prefix, _any_part) if reorders else (_a_prefix,)
+        for path, inode in random.choice(ways)(self.waiting_names, random):
             if inode is None:
                 names.pop(path, None)
             else:
                 names[path] = inode
-        disk = SimulatedDisk(seed)
-        survivors = {id(inode): _survivor(inode, random) for inode in names.values()}
+        disk = SimulatedDisk(seed, self.hardware)
+        survivors = {id(inode): _survivor(inode, random, self.hardware) for inode in names.values()}
         for path, inode in names.items():
             disk.put(path, survivors[id(inode)])
         return disk
@@ -198,6 +220,8 @@ class SimulatedDisk(Disk):
 
     def sync_folder(self, path: str) -> None:
         self._enter("sync_folder")
+        if not self.hardware.syncs_truly:
+            return
         for name, inode in self.waiting_names:
             if inode is None:
                 self.medium_names.pop(name, None)
@@ -207,7 +231,9 @@ class SimulatedDisk(Disk):
 
     def empty(self, descriptor: int) -> None:
         self._enter("empty")
-        self._descriptors[descriptor].shown.clear()
+        inode = self._descriptors[descriptor]
+        inode.shown.clear()
+        inode.waiting.append((EMPTIED, b""))
 
     def rename(self, source: str, target: str) -> None:
         self._enter("rename")
@@ -256,7 +282,8 @@ class SimulatedDisk(Disk):
             if self.evicts_after_failed_sync:
                 inode.shown[:] = inode.medium.ljust(len(inode.shown), b"\0")
             raise
-        inode.write_back()
+        if self.hardware.syncs_truly:
+            inode.write_back()
 
     def _write(self, inode: Inode, data: bytes) -> None:
         inode.waiting.append((len(inode.shown), data))
@@ -299,20 +326,38 @@ def _any_part(waiting: list[tuple[str, Inode | None]], random: Random) -> list[t
     return [each for each in waiting if random.random() < 0.5]
 
 
-def _survivor(inode: Inode, random: Random) -> bytes:
+def _survivor(inode: Inode, random: Random, hardware: Hardware) -> bytes:
     """What the medium holds of a file: of each sector that a waiting write touches, the new, the old, or rubbish."""
     result = bytearray(inode.medium)
     keep, drop = random.choice(((1.0, 0.0), (0.0, 1.0), (0.5, 0.3), (0.9, 0.1)))
-    for offset, data in inode.waiting:
-        end = offset + len(data)
-        for start in range(offset - offset % SECTOR_BYTES, end, SECTOR_BYTES):
-            low, high = max(offset, start), min(end, start + SECTOR_BYTES)
-            fate = random.random()
+    sectors = [sector for offset, data in inode.waiting for sector in _sectors(offset, data, hardware.sector_bytes)]
+    if not hardware.reorders:
+        del sectors[random.randint(0, len(sectors)) :]
+        keep, drop = 1.0, 0.0
+    for number, (offset, data) in enumerate(sectors):
+        fate = random.random()
+        if offset == EMPTIED:
             if fate < keep:
-                _put(result, low, data[low - offset : high - offset])
-            elif fate >= keep + drop:
-                _put(result, low, random.choice((bytes(high - low), random.randbytes(high - low))))
-    if len(result) > len(inode.medium) and random.random() < 0.3:
+                result.clear()
+        elif hardware.garbles and (fate >= keep + drop or (not hardware.reorders and number == len(sectors) - 1)):
+            start = offset - offset % hardware.sector_bytes
+            low = offset if hardware.keeps_neighbours else start
+            length = offset + len(data) - low
+            _put(result, low, random.choice((bytes(length), random.randbytes(length))))
+        elif fate < keep or (fate >= keep + drop and random.random() < 0.5):
+            _put(result, offset, data)
+    if hardware.reorders and len(result) > len(inode.medium) and random.random() < 0.3:
         # The new length may not have arrived, or not all of it.
         del result[random.randint(len(inode.medium), len(result)) :]
     return bytes(result)
+
+
+def _sectors(offset: int, data: bytes, sector_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """A write, cut where sectors begin."""
+    if offset == EMPTIED:
+        yield offset, data
+        return
+    end = offset + len(data)
+    for start in range(offset - offset % sector_bytes, end, sector_bytes):
+        low, high = max(offset, start), min(end, start + sector_bytes)
+        yield low, data[low - offset : high - offset]
