@@ -71,7 +71,7 @@ class Committer:
         self._is_finished = False
         self._synced_s = monotonic_s()
         self._failures = 0
-        self._last_taken_bytes = 0
+        self._last_recorded_bytes = 0
         self._thread = Thread(target=self._run, name=f"ml-dash committer {writer}", daemon=True)
 
     def start(self) -> None:
@@ -219,6 +219,7 @@ class Committer:
 
     def _commit_all(self) -> None:
         """Commits what the spool held when this began."""
+        self._keep_ahead()
         self._align()
         goal = self._spool.cursor.taken_bytes + self._spool.cursor.backlog_bytes
         while batches := self._take():
@@ -278,14 +279,14 @@ class Committer:
 
     def _tidy(self) -> None:
         self._spool.forget(self._appender.durable_counter)
-        self._keep_ahead()
+        self._spool.give_back()
 
     def _keep_ahead(self) -> None:
         """Of the recording threads, which may have filled files meanwhile."""
         self._spool.give_back()
-        taken_bytes = self._spool.cursor.taken_bytes
-        self._spool.prepare(max(AHEAD_BYTES_MIN, 2 * (taken_bytes - self._last_taken_bytes)))
-        self._last_taken_bytes = taken_bytes
+        recorded_bytes = self._spool.cursor.taken_bytes + self._spool.cursor.backlog_bytes
+        self._spool.prepare(max(AHEAD_BYTES_MIN, 2 * (recorded_bytes - self._last_recorded_bytes)))
+        self._last_recorded_bytes = recorded_bytes
 
     def _failed(self, error: Exception) -> MlDashError:
         """Rule 4."""

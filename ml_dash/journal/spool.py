@@ -17,6 +17,7 @@ from.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from os import getpid
 from threading import RLock, get_ident
@@ -38,6 +39,8 @@ from .spool_shapes import SpoolShapes
 from .spool_shapes import Stream as Stream
 
 MEMORY_BYTES_MAX = 1024 * 1024 * 1024
+FILLED_MAX = 8
+"""So many files that take no further row may wait for the committer to give them back."""
 
 _PASSTHROUGH = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _dumps = orjson.dumps
@@ -98,7 +101,7 @@ class Spool:
             self._trouble(error)
             self._alarm.sound(*self._troubles.pop())
             self._file = self._files.open_in_memory(1, 0, b"")
-        self._full: SpoolFile | None = None
+        self._filled: deque[SpoolFile] = deque()
         self._oldest = self._file
         self._fast_add: Callable[[bytes], Any] = self._file.fast_add or _no_place
         self.cursor = SpoolCursor(self._file)
@@ -186,10 +189,14 @@ class Spool:
             following = self._follow(file, len(row))
             if following is None:
                 return
-            # Here and not by the committer, which may be waiting for a disk while a tight loop fills file after file.
-            if self._full is not None:
-                self._full.give_back()
-            self._full, self._file = file, following
+            self._file = following
+            # Giving a file back takes a system call, and who makes one waits for the interpreter's lock behind it.  So
+            # the committer does it; but it may be waiting for a disk while a tight loop fills file after file.
+            self._filled.append(file)
+            if len(self._filled) > FILLED_MAX:
+                self._filled.popleft().give_back()
+            # It makes the next file before this loop needs one.
+            self._wake()
         self._open_fast_way()
 
     def _is_added(self, file: SpoolFile, row: bytes) -> bool:

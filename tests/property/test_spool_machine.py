@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ml_dash.alarm import Alarm
 from ml_dash.facts.events import METRIC_LOGGED
-from ml_dash.journal import spool_files
+from ml_dash.journal import spool_cursor, spool_file, spool_files
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.spool import Spool, Stream
 from ml_dash.journal.spool_reading import read_spool
@@ -27,6 +27,14 @@ class Quiet(Alarm):
         return
 
 
+def _set_sizes(first_file: int, file: int, counted: int, part: int) -> tuple[int, int, int, int]:
+    """Of the spool's files, and of the pieces in which they are gone through; gives what was set before."""
+    before = spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES, spool_file.COUNT_BYTES, spool_cursor.PART_BYTES
+    spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES = first_file, file
+    spool_file.COUNT_BYTES, spool_cursor.PART_BYTES = counted, part
+    return before
+
+
 class SpoolMachine(RuleBasedStateMachine):
     """Events are numbered by their counters, and record their number: so each can be checked by itself."""
 
@@ -36,8 +44,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.disk = FaultyDisk() if is_reserving else FaultyDisk("reserve_map")
         self.is_reserving = is_reserving
         self.folder = JournalFolder(Path(self.temporary.name), self.disk)
-        self.sizes = spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES
-        spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES = bytes_max, 2 * bytes_max
+        self.sizes = _set_sizes(bytes_max, 2 * bytes_max, 500, 500)
         self.spool = Spool(self.folder, "wa", "wa", None, alarm=Quiet(), wake=lambda: None, own=lambda: self.spool)
         self.streams = [Stream(METRIC_LOGGED, f"m{number}", named=True) for number in range(3)]
         self.recorded = self.taken = self.durable = 0
@@ -47,7 +54,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "spool"):
             self.spool.abandon()
-            spool_files.FIRST_FILE_BYTES, spool_files.FILE_BYTES = self.sizes
+            _set_sizes(*self.sizes)
             self.temporary.cleanup()
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.journal import spool_files
+from ml_dash.journal import spool_file, spool_files
 from ml_dash.journal.folder import JournalFolder
 
 
@@ -21,3 +21,4 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spool files that are full after a few rows, so that going from one to the next is what mostly happens."""
     monkeypatch.setattr(spool_files, "FIRST_FILE_BYTES", 1024)
     monkeypatch.setattr(spool_files, "FILE_BYTES", 2048)
+    monkeypatch.setattr(spool_file, "COUNT_BYTES", 100)

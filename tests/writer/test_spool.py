@@ -20,7 +20,7 @@ from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal import spool_shapes
 from ml_dash.journal.drain import is_alive
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.journal.spool import Spool, Stream
+from ml_dash.journal.spool import FILLED_MAX, Spool, Stream
 from ml_dash.journal.spool_reading import read_spool
 
 from .faults import FULL, FaultyDisk
@@ -102,6 +102,27 @@ def test_rows_of_threads_are_taken_once_each_while_they_come(folder: JournalFold
     assert sorted(found) == [[thread, i] for thread in range(6) for i in range(2000)]
     for thread in range(6):
         assert [i for own, i in found if own == thread] == list(range(2000))
+
+
+@small
+def test_full_files_are_left_to_the_committer_until_they_are_many(folder: JournalFolder) -> None:
+    def open_maps() -> int:
+        return sum(file._map is not None for file in spool._chain())
+
+    with open_spool(folder) as spool:
+        loss = stream()
+
+        def fill(files: int) -> None:
+            before = len(list(spool._chain()))
+            while len(list(spool._chain())) < before + files:
+                spool.append_stream(loss, {"i": 1, "text": "x" * 300})
+
+        fill(FILLED_MAX)
+        assert open_maps() == FILLED_MAX + 1, "giving one back costs a recording call a wait for the interpreter's lock"
+        fill(30)
+        assert open_maps() == FILLED_MAX + 1, "else a tight loop runs out of descriptors while the disk hangs"
+        spool.give_back()
+        assert open_maps() == 1
 
 
 @small
