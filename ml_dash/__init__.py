@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .history import events as events
     from .history import experiments as experiments
     from .history import load as load
+    from .history import recover as recover
     from .history import verify as verify
     from .logs import LogBuilder as LogBuilder
     from .logs import LogLevel as LogLevel
@@ -75,6 +76,7 @@ _MODULE_OF = {
     "events": "history",
     "experiments": "history",
     "verify": "history",
+    "recover": "history",
     "diff": "reading.diff",
     "export": "exchange.exporting",
     "import_from": "exchange.importing",

@@ -255,7 +255,7 @@ class Experiment(Known):
                 commit_interval_s=self._commit_interval_s,
             )
         self._given = {}
-        self._recorder.open(folder, writer, base)
+        self._recorder.open(folder, writer, base, shipping.url if shipping is not None else None)
         if shipping is not None:
             shipping.begin()
             self._shipping = shipping

@@ -30,20 +30,27 @@ class FileBuilder(FileFinder):
 
     def exists(self) -> bool:
         """Whether the path, the pattern or the id means a file that stands."""
+        self._recorder.look()
         try:
             self._find(None)
         except LookupError:
             return False
         return True
 
-    def read_text(self, encoding: str = "utf-8") -> str:
-        """The file as a string, checked against its checksum.  Raises UnicodeDecodeError for another encoding."""
+    def read_bytes(self) -> bytes:
+        """The content of the file, all in memory, checked against its checksum."""
+        self._recorder.look()
         file = self._find_one()
         with self._store() as store:
-            return store.read(Content(file.checksum, file.size_bytes)).decode(encoding)
+            return store.read(Content(file.checksum, file.size_bytes))
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """The file as a string, checked against its checksum.  Raises UnicodeDecodeError for another encoding."""
+        return self.read_bytes().decode(encoding)
 
     def versions(self) -> FileDicts:
         """All versions of the file, the oldest first, deleted ones too."""
+        self._recorder.look()
         return [as_dict(file) for file in self._versions()]
 
     def update(
@@ -89,6 +96,10 @@ class Files(FileFinder):
         """Whether the path or the pattern means a file that stands."""
         return self(path).exists()
 
+    def read_bytes(self, path: str) -> bytes:
+        """The content of a file, all in memory, checked against its checksum."""
+        return self(path).read_bytes()
+
     def read_text(self, path: str, encoding: str = "utf-8") -> str:
         """A file as a string, checked against its checksum.  Raises UnicodeDecodeError for another encoding."""
         return self(path).read_text(encoding)
@@ -132,6 +143,7 @@ class Bindr:
 
     def list(self) -> FileDicts:
         """The files that stand and carry this name, in the order in which they were first saved."""
+        self._recorder.look()
         files: Iterable[FileState] = self._recorder.replay().refresh().files.values()
         return [as_dict(file) for file in current(files) if self.name in file.bindrs]
 

@@ -120,7 +120,7 @@ class Logs(_ByLevel):
         from .reading.points import log_rows
 
         wanted = None if level is None else LogLevel.validate(level)
-        return [entry.as_dict() for entry in log_rows(self._recorder.replay(), wanted, search, start, limit)]
+        return [entry.as_dict() for entry in log_rows(self._recorder.whole(), wanted, search, start, limit)]
 
     def handler(self, level: int | str = 0) -> logging.Handler:
         """A standard handler that records what the `logging` module gives it: `logging.getLogger().addHandler(…)`.

@@ -214,19 +214,19 @@ class MetricBuilder:
         """
         from .reading.points import metric_page
 
-        return metric_page(self._recorder.replay(), self.name, start_index, limit, attempts)
+        return metric_page(self._recorder.whole(), self.name, start_index, limit, attempts)
 
     def stats(self) -> dict[str, Any]:
         """What is known of the metric; counts are text, times ISO 8601 in UTC, None while it has no points."""
         from .recording.metric_reports import stats
 
-        return stats(self._recorder.replay(), self.name, self._description)
+        return stats(self._recorder.whole(), self.name, self._description)
 
     def list_all(self) -> list[dict[str, Any]]:
         """Every metric that has points: `{metricId, name, description, tags, totalDataPoints, createdAt}`."""
         from .recording.metric_reports import list_all
 
-        return list_all(self._recorder.replay())
+        return list_all(self._recorder.whole())
 
     def summary(self, attempts: str = "latest") -> dict[str, dict[str, Any]]:
         """Of each field: `{count, last, min, max, mean, min_step, max_step}`.
@@ -234,10 +234,10 @@ class MetricBuilder:
         All but `last` are about numbers alone: NaN, None, booleans and text are left out.  `min_step` and `max_step`
         are the steps at which the least and the greatest number came first.
 
-        Where the points of other machines are on the server alone, it is of all points, whatever `attempts`, and the
-        two steps are None.
+        Where points of other machines are on a server that does not answer, it is of all points, whatever `attempts`,
+        and the two steps are None.
         """
-        replay = self._recorder.replay()
+        replay = self._recorder.whole()
         if self.name in replay.base.metrics:
             from .recording.metric_reports import summary_of_state
 
@@ -278,7 +278,7 @@ class MetricBuilder:
     def _columns(self, attempts: str) -> Columns:
         from .reading.points import metric_columns
 
-        return metric_columns(self._recorder.replay(), self.name, attempts)
+        return metric_columns(self._recorder.whole(), self.name, attempts)
 
     def __repr__(self) -> str:
         return f"<metric {self.name!r}>"

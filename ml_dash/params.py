@@ -13,19 +13,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, overload
 
-from .clock import to_datetime
 from .errors import ConfigurationError
 from .facts.copies import own_copy
 from .facts.events import PARAMS_SET
 from .facts.value_forms import describe
 from .opening.recorder import Recorder
-from .reading.lineage import Lineage, blocks_of
+from .reading.params_view import params_history, value_at
 from .recording.param_forms import flatten, named_values, unflatten
-from .state.corrections import Corrections
-from .state.parameters import Parameters, ancestors
-
-_MISSING: Any = object()
-_IN_BYTES = PARAMS_SET.encode()
 
 
 class ParametersBuilder:
@@ -82,7 +76,7 @@ class ParametersBuilder:
         params = self._params()
         if isinstance(key, bool):
             return own_copy(dict(params)) if key and flatten else unflatten(own_copy(dict(params)))
-        return _value_at(params, key, default)
+        return value_at(params, key, default)
 
     def history(self, key: str) -> list[tuple[int, datetime, Any]]:
         """Every time `key` was set, as (sequence number, time, value), oldest first.
@@ -90,24 +84,8 @@ class ParametersBuilder:
         Where an event was corrected the value is the corrected one.  For a key that stands above others it is the
         nested dict after that event.
         """
-        corrections = Corrections(self._recorder.replay().refresh().corrections.values())
-        found: list[tuple[int, datetime, Any]] = []
-        params = Parameters({})
-        for line in Lineage(self._recorder.folder).commits():
-            # Most commits hold nothing but points: decoding them would be most of the work.
-            if _IN_BYTES not in line.events:
-                continue
-            for block in corrections.blocks(blocks_of(line), line.first, line.last):
-                if block.type != PARAMS_SET:
-                    continue
-                [position], [time_us], [data] = block.positions, block.times_us(line.time_us), block.payloads()
-                for name, value in data["params"].items():
-                    params.set(name, value)
-                if any(name == key or key in ancestors(name) for name in data["params"]):
-                    value = own_copy(_value_at(params.flat, key, _MISSING))
-                    if value is not _MISSING:
-                        found.append((line.first + position, to_datetime(time_us), value))
-        return found
+        replay = self._recorder.whole()
+        return params_history(replay.folder, replay.refresh(), key)
 
     @staticmethod
     def flatten_dict(d: Mapping[Any, Any], parent_key: str = "", sep: str = ".") -> dict[str, Any]:
@@ -120,11 +98,5 @@ class ParametersBuilder:
         return unflatten(d, sep)
 
     def _params(self) -> Mapping[str, Any]:
+        self._recorder.look()
         return self._recorder.replay().refresh().params
-
-
-def _value_at(params: Mapping[str, Any], key: str, default: Any) -> Any:
-    if key in params:
-        return own_copy(params[key])
-    below = {name[len(key) + 1 :]: value for name, value in params.items() if name.startswith(f"{key}.")}
-    return unflatten(own_copy(below)) if below else default

@@ -81,7 +81,7 @@ class TrackBuilder(TrackReading):
         return self
 
     def _rows(self, start: float | None, end: float | None) -> list[Row]:
-        return track_rows(self._recorder.replay(), self._topic, start, end)
+        return track_rows(self._recorder.whole(), self._topic, start, end)
 
 
 # --- times --------------------------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ class Known(Described):
         """The state, with everything this process has recorded; None where there is no journal."""
         if not self._recorder.was_opened and not self._folder().exists():
             return None
+        self._recorder.look()
         return self._replay().refresh()
 
     def _position(self) -> Position | None:

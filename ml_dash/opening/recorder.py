@@ -5,6 +5,8 @@
 2. Builders outlive sessions: they ask for the writer at each call, so they go on when the experiment is opened again.
 3. Reading sees what this process has just recorded, also through another object of the same prefix, and goes on after
    the experiment is closed.
+4. Who only reads calls `look` before he takes `replay`, or takes `whole`: then what other machines have recorded shows
+   (`others.py`).  Who records does neither, and waits for no server.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ..journal.folder import JournalFolder
     from ..journal.writer import Writer
     from ..reading.replay import Replay, Start
+    from .others import OthersHere, OthersOnServer
 
 
 def not_started() -> ExperimentError:
@@ -45,6 +48,9 @@ class Recorder:
         self._replay: Replay | None = None
         self._replay_process = 0
         self._start: Start | None = None
+        self._others: OthersHere | OthersOnServer | None = None
+        self._whole: Replay | None = None
+        self._whole_process = 0
         self.of_thread = threading.local()
 
     # -- what components use -------------------------------------------------------------------------------------
@@ -84,6 +90,28 @@ class Recorder:
             self._replay_process = process
         return self._replay
 
+    def look(self) -> None:
+        """What other machines have recorded since is in the next `replay`, as far as a server answers in time."""
+        if self._others is not None and self._start is not (start := self._others.start()):
+            self._start, self._replay = start, None
+
+    def whole(self) -> Replay:
+        """The replay of what all machines have recorded, as one journal; `replay()` where no other one has.
+
+        Raises what `replay` raises.
+        """
+        own = self.replay()
+        folder = None if self._others is None else self._others.whole()
+        if folder is None:
+            return own
+        found = self._whole
+        if found is None or found.folder != folder or self._whole_process != os.getpid():
+            from ..reading.replay import Replay
+
+            found, self._whole_process = Replay(folder), os.getpid()
+            self._whole = found
+        return found
+
     def last_timestamp(self) -> float | None:
         """What `_ts=-1` stands for: the last `_ts` that this thread recorded in any metric or track of it."""
         return getattr(self.of_thread, "timestamp", None)
@@ -97,14 +125,18 @@ class Recorder:
     def is_open(self) -> bool:
         return self.open_writer is not None
 
-    def open(self, folder: JournalFolder, writer: Writer, start: Start | None = None) -> None:
-        """`start` is what a server knows of the experiment."""
+    def open(
+        self, folder: JournalFolder, writer: Writer, start: Start | None = None, server: str | None = None
+    ) -> None:
+        """`start` is what the server at the url `server` knows of the experiment."""
         if folder != self._folder:
             self._folder, self._replay, self._start = folder, None, None
-        if start is None and not self.disabled:
+        if not self.disabled:
             from .joining import start_here
+            from .others import OthersHere, OthersOnServer
 
-            start = start_here(folder)
+            start = start_here(folder) if start is None else start
+            self._others = OthersHere(folder, start) if server is None else OthersOnServer(server, folder, start)
         if start is not None:
             self._replay, self._start = None, start
         self.open_writer = writer
@@ -120,4 +152,4 @@ class Recorder:
 
     def forget(self) -> None:
         """The experiment, which is not open, has been given another prefix."""
-        self._folder = self._replay = self._start = None
+        self._folder = self._replay = self._start = self._others = self._whole = None

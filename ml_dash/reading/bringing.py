@@ -6,7 +6,7 @@ the source does not have, or does not give to whoever asks, is missing: the read
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationError, RefusedError
 from ..journal.folder import JournalFolder
@@ -15,7 +15,23 @@ from ..state.nouns import Fork
 from .lineage import forked_from
 
 if TYPE_CHECKING:
-    from ..remote.mirror import Mirror
+    from ..remote.mirror import Mirror, Source
+    from ..remote.protocol import Head
+
+
+class AllBut:
+    """The journals of experiments at `source`, without the one that has the id `journal`."""
+
+    def __init__(self, source: Source, journal: str) -> None:
+        self._source = source
+        self._journal = journal
+
+    def journals(self, prefix: str) -> list[Head]:
+        return [head for head in self._source.journals(prefix) if head.journal != self._journal]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
 
 Forks = dict[str, Fork | None]
 

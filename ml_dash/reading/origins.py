@@ -28,6 +28,8 @@ from .merging import MERGED, Merging, Origin
 
 WITHOUT = "without"
 """Below `_journal`: merged journals of all machines but one."""
+WITH = "with"
+"""Below `_journal` in the cache of a server: all of them, merged with one that stands elsewhere on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,24 @@ def as_one(
     folders = list(journals)
     if len(folders) == 1:
         return folders[0]
-    origins = [Origin(each.journal, each.folder, each.redactions, are_caches) for each in map(brought, folders)]
+    return _merge(home, [_origin(each, are_caches) for each in folders], place)
+
+
+def with_others(own: JournalFolder, cache: JournalFolder, others: Iterable[JournalFolder]) -> JournalFolder:
+    """A journal of this machine and those of others, all brought to a cache, as one.  Raises StorageError, OSError.
+
+    `cache` is where the experiment has its place there; the merged journal stands below it.
+    """
+    place = Path(cache.path, WITH, journal_in(own) or "")
+    return _merge(own, [_origin(own, False), *(_origin(each, True) for each in others)], place)
+
+
+def _origin(folder: JournalFolder, is_cache: bool) -> Origin:
+    found = brought(folder)
+    return Origin(found.journal, found.folder, found.redactions, is_cache)
+
+
+def _merge(home: JournalFolder, origins: list[Origin], place: Path | None) -> JournalFolder:
     try:
         merging = Merging(home, place)
         merged = merging.merge(origins)
@@ -71,8 +90,9 @@ def as_one(
         merging = Merging(home, _cache_of(home))
         merged = merging.merge(origins)
     if merging.has_redacted and place is None:
-        with suppress(FileNotFoundError):
-            home.disk.remove_tree(f"{home.path}/{WITHOUT}")
+        for name in (WITHOUT, WITH):
+            with suppress(FileNotFoundError):
+                home.disk.remove_tree(f"{home.path}/{name}")
     _merged[merged.path] = Merged(home, tuple(merging.origins))
     return merged
 

@@ -7,7 +7,6 @@ event that the view was loaded at: what is recorded afterwards does not show.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +15,17 @@ from ..facts.copies import own_copy
 from ..journal.damage import Damage
 from ..journal.folder import JournalFolder
 from ..prefix import Prefix
-from ..recording.file_records import as_dict
-from ..state import FileState, FrozenDict, Session, State, Status
+from ..state import FrozenDict, Session, State, Status
 from ..state.differences import View, view_of
 from ..state.nouns import Fork
-from ..state.standing import standing_files
 from ..state.supersessions import Attempt, Supersession, attempts_in, supersessions_in
+from .file_views import FileViews
 from .lineage import Lineage
+from .params_view import ParamsView
 from .stream_views import LogView, MetricView, TrackView
 
 if TYPE_CHECKING:
     from .as_of import Stream, Table, Within
-
-
-class FileView(FileState):
-    """A saved file.  Its values are also had by the keys of `files.list()`: `file["sizeBytes"]`, `dict(file)`."""
-
-    __slots__ = ()
-
-    def keys(self) -> Iterable[str]:
-        return as_dict(self).keys()
-
-    def __getitem__(self, key: str) -> Any:
-        return as_dict(self)[key]
 
 
 class Run:
@@ -103,9 +90,9 @@ class Run:
         return self._state.status
 
     @property
-    def params(self) -> Mapping[str, Any]:
-        """Flat, under dotted keys."""
-        return FrozenDict(own_copy(dict(self._state.params)))
+    def params(self) -> ParamsView:
+        """Flat, under dotted keys; `run.params.history("lr")` has every time that one was set."""
+        return ParamsView(self._folder, self._state)
 
     @property
     def description(self) -> str | None:
@@ -157,10 +144,10 @@ class Run:
         return tuple(supersessions_in(self._state))
 
     @property
-    def files(self) -> tuple[FileView, ...]:
-        """The newest version of each file that is not deleted, by path."""
-        standing = standing_files(self._state)
-        return tuple(FileView(*(getattr(file, each.name) for each in fields(file))) for file in standing)
+    def files(self) -> FileViews:
+        """The newest version of each file that is not deleted, by path: a tuple, which is also asked by name, as in
+        `run.files.read_text("notes.txt")` and `run.files.download("*.pt", to="here")`."""
+        return FileViews(self._folder, self._state)
 
     @property
     def logs(self) -> LogView:

@@ -25,7 +25,7 @@ from ..journal.copying import Content
 from ..journal.folder import JournalFolder
 from ..opening.interpreter_end import last_things
 from ..opening.place import find_place
-from .bringing import bring_lineage
+from .bringing import AllBut, bring_lineage
 from .origins import as_one, home_of, whole
 from .summary import Summary, summary_of
 
@@ -83,6 +83,19 @@ class ServerSource:
         if monotonic_s() - self._refreshed_s.get(prefix, -REFRESH_INTERVAL_S) >= REFRESH_INTERVAL_S:
             self.bring(prefix)
         return self._journals[prefix]
+
+    def others(self, prefix: str, but: str) -> tuple[JournalFolder, list[JournalFolder]]:
+        """Where an experiment has its place in the cache, and its journals there as the server has them now, all but
+        one.  Raises as `bring` does; an experiment that the server does not have has none."""
+        from ..remote.mirror import Mirror
+        from ..remote.mirror import ServerSource as Journals
+
+        mirror = Mirror(self.root, AllBut(Journals(self._server), but))
+        try:
+            folders = bring_lineage(mirror, prefix, self._lineages)
+        except OSError as error:
+            raise StorageError(f"the cache {self.root} cannot be written to: {error}. Free space there") from error
+        return JournalFolder(self.root.joinpath(*prefix.split("/")), prefix=prefix), folders
 
     def summaries(self, pattern: str, status: str | None, tags: Iterable[str]) -> list[Summary]:
         """All pages of them, newest first."""

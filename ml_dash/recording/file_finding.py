@@ -67,6 +67,7 @@ class FileFinder(FileSaver):
 
         `tags` and `bindrs` keep those that carry any of them.
         """
+        self._recorder.look()
         files = current(self._state())
         found = (
             matching(below(files, self._folder), clean_pattern(pattern), self._folder) if pattern else self._own(files)
@@ -92,6 +93,7 @@ class FileFinder(FileSaver):
         folders where two files share a name.  `version` is the id of a version, or its index in `versions()`.  Raises
         StorageError, which names both checksums, where the saved content is damaged; nothing is written then.
         """
+        self._recorder.look()
         found = self._find(pattern)
         if isinstance(found, FileState):
             return self._fetch(self._version(found, version), to)
@@ -136,8 +138,12 @@ class FileFinder(FileSaver):
 
     # -- which files ---------------------------------------------------------------------------------------------
 
+    def _by_ids(self) -> Mapping[str, FileState]:
+        """All versions of all files, deleted ones too."""
+        return self._recorder.replay().refresh().files
+
     def _state(self) -> Iterable[FileState]:
-        return self._recorder.replay().refresh().files.values()
+        return self._by_ids().values()
 
     def _own(self, files: States) -> States:
         """What the path of this object means: everything below it, the file itself, or the files of the pattern."""
@@ -169,7 +175,7 @@ class FileFinder(FileSaver):
         return found
 
     def _by_id(self, file_id: str) -> FileState:
-        files = self._recorder.replay().refresh().files
+        files = self._by_ids()
         for file in current(files.values()):
             if file.id == file_id:
                 return file
@@ -181,7 +187,7 @@ class FileFinder(FileSaver):
             raise ConfigurationError(
                 f"source must be a file ID (str) or metadata dict with 'id' key, or a path, not {source!r:.100}"
             )
-        files = self._recorder.replay().refresh().files
+        files = self._by_ids()
         file = files.get(file_id)
         if file is None and isinstance(source, str):
             file = meant(current(files.values()), clean_pattern(source))

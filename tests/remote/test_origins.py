@@ -258,6 +258,58 @@ def test_a_correction_of_an_own_earlier_event_keeps_what_the_others_have_recorde
     assert on_server(url, prefix)["state"]["params"] == {"lr": 0.5, "seed": 7}
 
 
+def test_what_another_machine_records_meanwhile_shows_in_an_open_session(
+    shared_server: ServerProcess, tmp_path: Path
+) -> None:
+    prefix, url = "alice/ml/meanwhile", shared_server.url
+    with Experiment(prefix, dash_url=url, dash_root="one").run as one:
+        one.params.set(one=1)
+        for step in range(1, 6):
+            one.metrics("train").log(step=step, loss=1.0)
+        assert one.metrics("train").read()["total"] == 5
+        # Joins an experiment that nobody else had recorded when this session began.
+        finish(start(prefix, url, tmp_path / "two", "two", 11, 20))
+        wait_until(lambda: one.params.get() == {"one": 1, "two": 11})
+        one.metrics("train").log(step=21, loss=1.0)
+        wait_until(lambda: one.metrics("train").read()["total"] == 16)
+        assert one.metrics("train").columns()["step"] == [1, 2, 3, 4, 5, *range(11, 22)]
+        assert one.metrics("train").summary()["step"]["max_step"] == 21
+        assert {each["name"] for each in one.metrics.list_all()} == {"train", "two"}
+        assert [each["message"] for each in one.logs.read(search="two")] == [f"two {step}" for step in range(11, 21)]
+        assert [value for _, _, value in one.params.history("two")] == [11]
+        with Experiment(prefix, dash_url=url, dash_root="three").run as three:
+            three.files.save_text("of three", to="note.txt")
+            three.tracks("arm").append(_ts=1.0, q=0.5)
+        wait_until(lambda: one.files.exists("note.txt"))
+        assert one.files.read_text("note.txt") == "of three"
+        assert one.tracks("arm").read()["entries"] == [{"timestamp": 1.0, "q": 0.5}]
+        one.params.set(one=2)
+        assert one.params.get("one") == 2
+    run = ml_dash.load(prefix, dash_url=url)
+    assert run.metrics["train"].columns()["step"] == [1, 2, 3, 4, 5, *range(11, 22)]
+    assert run.params == {"one": 2, "two": 11}
+    assert [value for _, _, value in run.params.history("one")] == [1, 2]
+    assert (run.files[0].read_bytes(), run.files.read_text("note.txt")) == (b"of three", "of three")
+
+
+def test_reading_in_an_open_session_goes_on_without_its_server(
+    server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix, url = "alice/ml/alone", server.url
+    with Experiment(prefix, dash_url=url, dash_root="two").run as two:
+        two.params.set(two=2)
+        two.metrics("train").log(step=1)
+    with Experiment(prefix, dash_url=url, dash_root="one", ship_timeout_s=0).run as one:
+        assert one.metrics("train").read()["total"] == 1
+        server.kill()
+        one.metrics("train").log(step=2)
+        wait_until(lambda: one.metrics("train").columns() == {"step": [1, 2]})
+        one.params.set(one=1)
+        assert one.params.get() == {"one": 1, "two": 2}
+        wait_until(lambda: one.params.get() is not None and "asked again every" in capsys.readouterr().err)
+        assert one.metrics("train").columns() == {"step": [1, 2]}
+
+
 # --- secrets ------------------------------------------------------------------------------------------------
 
 
