@@ -11,6 +11,8 @@
     <experiment>/_journal/checkpoint.json      a cache
     <experiment>/_journal/ship.lock            held by whoever ships the journal; created once, never deleted
     <experiment>/_journal/shipped.json         a hint: how far that has come
+    <experiment>/_journal/redactions/<sha256>.json     what a server told of redactions in this copy
+    <experiment>/_journal/redacting            a redaction was begun, and is to be finished
     <experiment>/_files/<aa>/<sha256>          saved files
 
 An experiment is a folder with a `_journal`.
@@ -74,6 +76,16 @@ class JournalFolder:
     @property
     def shipped_path(self) -> str:
         return f"{self.path}/shipped.json"
+
+    @property
+    def redactions_folder(self) -> str:
+        """Declarations of redactions that a server told of (`declarations.py`)."""
+        return f"{self.path}/redactions"
+
+    @property
+    def redacting_path(self) -> str:
+        """Is there from before a redaction is declared until all of it is done."""
+        return f"{self.path}/redacting"
 
     def segment_path(self, number: int) -> str:
         return f"{self.path}/{number:08d}.jsonl"

@@ -6,8 +6,8 @@ What a reader yields:
  2. Of the newest segment, nothing behind a torn tail: those bytes may still be on their way, or were never promised.
  3. Behind corrupt bytes, every commit that is valid by the hash which the line before it states.  What is missing in
     between is in `damage`.
- 4. Redacted commits, with what stands in them instead.  What redacts a commit stands behind it: the first line that is
-    not valid by its own hash makes the reader look through what follows.
+ 4. Redacted commits, with what stands in them instead.  What redacts a commit stands behind it, or was told by the
+    server that the bytes come from: the first line that is not valid by its own hash makes the reader look.
 
 A line that is not whole yet ends the reading without alarm; calling `commits()` again goes on from there.
 """
@@ -169,7 +169,7 @@ class JournalReader:
         """For `RedactedLines`: the segments from this one on, and what stands in them."""
         header = self.header(segment)
         reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
-        return [number for number in self.segments if number >= segment], reader.commits()
+        return [number for number in self._folder.segment_numbers() if number >= segment], reader.commits()
 
     # -- one segment ---------------------------------------------------------------------------------------------
 

@@ -1,7 +1,11 @@
 """Commits of which values were taken out: what stands in them instead, for whoever reads the lines.
 
-What redacts a commit stands behind it.  So the first line that is not valid by its own hash makes us look through what
-follows, once for each segment; an ordinary journal is never read twice.
+What redacts a commit stands behind it, or was told by the server that the bytes come from (`declarations.py`).  So the
+first line that is not valid by its own hash makes us look at what was told, and then through what follows, once for
+each segment; an ordinary journal is never read twice.
+
+A redaction may be declared and carried out while somebody reads.  So a line for which nothing was found is looked for
+once more where more has been declared, or may have been, since: where the journal has grown or more was told.
 """
 
 from __future__ import annotations
@@ -10,21 +14,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..facts.codec import CodecError, decode_events, events_of
-from ..facts.events import EVENT_REDACTED
 from .chain import Position
+from .declarations import REDACTED_IN_BYTES, Place, add_to, declared_in, told, told_count
 from .folder import JournalFolder
 from .format import HASH_TAIL_BYTES, CommitLine, decode_redacted, looks_like_commit, patched
-from .segment_file import open_segment
+from .segment_file import file_status, open_segment
 
 if TYPE_CHECKING:
     from ..state.nouns import Redaction
 
 CHUNK_BYTES = 4 * 1024 * 1024
-_REDACTED_IN_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
-
-Place = tuple[int, int]
-"""A segment and an offset in it."""
 
 
 class RedactedLines:
@@ -43,12 +42,14 @@ class RedactedLines:
         self._folder = folder
         self._known = {(each.segment, each.offset): each for each in known}
         self._read_ahead = read_ahead
+        self._told: dict[Place, Redaction] = {}
         self._seen_ahead: dict[int, dict[Place, Redaction]] = {}
+        self._looked_at: object = None
         self.are_known = bool(self._known)
 
     def forget(self) -> None:
-        """What was seen ahead: more may have been declared since."""
-        self._seen_ahead = {}
+        """What was seen: more may have been declared since."""
+        self._told, self._seen_ahead, self._looked_at = {}, {}, None
 
     def patched(self, line: CommitLine) -> CommitLine:
         """A valid line, with what is known to be redacted in it."""
@@ -72,30 +73,37 @@ class RedactedLines:
         """A line that is not valid by its own hash, as the redacted commit that it is; None where it is none."""
         if self._read_ahead is None or not looks_like_commit(text):
             return None
-        if segment not in self._seen_ahead:
-            self._seen_ahead[segment] = self._look_ahead(segment)
-        redaction = self._seen_ahead[segment].get((segment, offset))
-        return None if redaction is None else decode_redacted(text, redaction, before, journal)
+        for _ in range(2):
+            for declared in (self._told, self._seen_ahead.get(segment, {})):
+                redaction = declared.get((segment, offset))
+                line = None if redaction is None else decode_redacted(text, redaction, before, journal)
+                if line is not None:
+                    return line
+            if not self._look(segment):
+                return None
+        return None
+
+    def _look(self, segment: int) -> bool:
+        """Whether there was anything to look at that had not been looked at before."""
+        newest = max(self._folder.segment_numbers(), default=0)
+        # In this order: what is declared while we look is found by the next look.
+        there = told_count(self._folder), newest, file_status(self._folder, newest)
+        if there != self._looked_at:
+            self._told, self._seen_ahead, self._looked_at = {}, {}, there
+            add_to(self._told, told(self._folder))
+        elif segment in self._seen_ahead:
+            return False
+        self._seen_ahead[segment] = self._look_ahead(segment)
+        return True
 
     def _look_ahead(self, segment: int) -> dict[Place, Redaction]:
-        """What is declared from the beginning of a segment on, the last declaration of each commit."""
+        """What is declared from the beginning of a segment on."""
         assert self._read_ahead is not None
         numbers, commits = self._read_ahead(segment)
         found: dict[Place, Redaction] = {}
-        if not any(map(self._may_declare, numbers)):
-            return found
-        # Most readers never come here, and need not wait for the fold to be loaded.
-        from ..state.redactions import redactions_in
-
-        for line in commits:
-            if _REDACTED_IN_BYTES not in line.events:
-                continue
-            try:
-                blocks = decode_events(line.events, line.count)
-                events = events_of(blocks, line.first, line.time_us, line.writer, line.session)
-            except CodecError:
-                continue
-            found.update({(each.segment, each.offset): each for each in redactions_in(events)})
+        if any(map(self._may_declare, numbers)):
+            for line in commits:
+                found.update({(each.segment, each.offset): each for each in declared_in(line)})
         return found
 
     def _may_declare(self, number: int) -> bool:
@@ -105,8 +113,7 @@ class RedactedLines:
         except FileNotFoundError:
             return False
         with opened as file:
-            size, overlap = file.size, len(_REDACTED_IN_BYTES)
+            size, overlap = file.size, len(REDACTED_IN_BYTES)
             return any(
-                _REDACTED_IN_BYTES in file.read_at(start, CHUNK_BYTES + overlap)
-                for start in range(0, size, CHUNK_BYTES)
+                REDACTED_IN_BYTES in file.read_at(start, CHUNK_BYTES + overlap) for start in range(0, size, CHUNK_BYTES)
             )

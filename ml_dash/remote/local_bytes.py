@@ -12,26 +12,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
-from ..facts.codec import CodecError, decode_events, events_of
-from ..facts.events import EVENT_REDACTED, FILE_SAVED
+from ..facts.events import FILE_SAVED
 from ..journal.chain import Position, is_corrupt, walk
 from ..journal.chart import Extent, chart
+from ..journal.declarations import REDACTED_IN_BYTES, Place, add_to, declared_in, told
 from ..journal.folder import JournalFolder
 from ..journal.format import HASH_TAIL_BYTES, SEGMENT_BYTES_MAX, CommitLine, decode_redacted, stated_hash
 from ..journal.reader import JournalReader
 from ..journal.segment_file import SegmentFile, open_segment
 from ..state.nouns import Redaction
-from ..state.redactions import redactions_in
 from .batches import Next, following, living, place
 from .protocol import Head
 
 READ_BYTES = 256 * 1024
 """At a time: a short burst, because training shares the interpreter's lock."""
 _SAVED = b'"type":"%b"' % FILE_SAVED.encode("ascii")
-_REDACTED = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,8 @@ class LocalBytes:
         self._file: SegmentFile | None = None
         self._open_segment = 0
         self._named_segment = 0
-        self._redactions: dict[tuple[int, int], Redaction] | None = None
+        self._redactions: dict[Place, Redaction] = {}
+        self._declaring: JournalReader | None = None
         self.blocked: Blocked | None = None
 
     def close(self) -> None:
@@ -242,20 +240,27 @@ class LocalBytes:
         end = data.find(b"\n")
         if end < 0 or stated_hash(data[:end]) is None:
             return None
-        redaction = self._redaction_of(at)
-        line = decode_redacted(data[:end], redaction, at.hash, at.journal) if redaction is not None else None
-        return (line, redaction) if line is not None and redaction is not None and line.first == at.next_seq else None
+        for is_looked_for in (False, True):
+            if is_looked_for:
+                self._look_for_redactions()
+            redaction = self._redactions.get((at.segment, at.offset))
+            line = None if redaction is None else decode_redacted(data[:end], redaction, at.hash, at.journal)
+            if line is not None and redaction is not None:
+                return (line, redaction) if line.first == at.next_seq else None
+        return None
 
-    def _redaction_of(self, at: Position) -> Redaction | None:
-        if self._redactions is None:
-            self._redactions = {(each.segment, each.offset): each for each in redactions_of(self._folder)}
-        return self._redactions.get((at.segment, at.offset))
+    def _look_for_redactions(self) -> None:
+        """What has been declared or told since we looked before."""
+        if self._declaring is None:
+            self._declaring = JournalReader(self._folder)
+        for line in self._declaring.commits():
+            add_to(self._redactions, declared_in(line))
+        add_to(self._redactions, told(self._folder))
 
     def _declared_in(self, data: bytes, start: Position) -> tuple[Redaction, ...]:
         """What lines that travel now declare of lines that have travelled before."""
-        if _REDACTED not in data:
+        if REDACTED_IN_BYTES not in data:
             return ()
-        self._redactions = None
         return tuple(each for each in redactions_of(self._folder) if each.seq >= start.next_seq)
 
     # -- files ---------------------------------------------------------------------------------------------------
@@ -299,12 +304,7 @@ class LocalBytes:
 
 def redactions_of(folder: JournalFolder) -> Iterator[Redaction]:
     """What a journal declares as redacted; of several declarations of one line only the last one."""
-    found: dict[tuple[int, int], Redaction] = {}
+    found: dict[Place, Redaction] = {}
     for line in JournalReader(folder).commits():
-        if _REDACTED not in line.events:
-            continue
-        with suppress(CodecError):
-            blocks = decode_events(line.events, line.count)
-            events = events_of(blocks, line.first, line.time_us, line.writer, line.session)
-            found.update({(each.segment, each.offset): each for each in redactions_in(events)})
+        found.update({(each.segment, each.offset): each for each in declared_in(line)})
     return iter(found.values())

@@ -4,39 +4,57 @@ No checksum sees a tail that was cut exactly between two lines: the server's cop
 
  1. Under the journal's lock: what the server has beyond the end here is written behind it, if the last line here stands
     at the same place there.  If it does not, the two go on differently, and nothing is changed.
- 2. Every line is verified before it is written, redacted ones by what is declared behind them; bytes of a line that was
-    cut are gone on with only if they are the beginning of that line.
+ 2. Every line is verified before it is written, redacted ones by what the server declares; bytes of a line that was cut
+    are gone on with only if they are the beginning of that line.  What is declared of them is written before them: the
+    event that declares it here may not have come as far as the server (`journal/declarations.py`).
  3. Killed in between, what has been written is the beginning of the same history, and the next time goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache
-
-import orjson
+from collections.abc import Iterator
 
 from ..errors import RefusedError, StorageError
-from ..facts.codec import CodecError, decode_events, events_of
-from ..facts.events import EVENT_REDACTED
 from ..ids import new_id
 from ..journal.chain import Position, read_header, walk
+from ..journal.declarations import Place, add_to, redaction_in, tell
 from ..journal.folder import JournalFolder
-from ..journal.format import HASH_TAIL_BYTES, decode_redacted, stated_hash
+from ..journal.format import HASH_TAIL_BYTES, CommitLine, decode_redacted, stated_hash
 from ..journal.lock import JournalLock
 from ..state.nouns import Redaction
-from ..state.redactions import redactions_in
 from .batches import Next
 from .local_bytes import LocalBytes
 from .protocol import Head
 from .server import Server
 
 WRITE_BYTES = 1024 * 1024
-Declared = Callable[[], dict[tuple[int, int], Redaction]]
-"""Asked for only where a line is not valid by its own hash."""
-_REDACTED = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
-_EVENTS = b',"events":'
+
+
+class Declared:
+    """What the server declares as redacted in a journal: asked for only where a line is not valid by its own hash, and
+    again where what is known does not make it valid, as more may have been declared since."""
+
+    def __init__(self, server: Server, prefix: str, folder: JournalFolder) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._folder = folder
+        self._known: dict[Place, Redaction] = {}
+
+    def restored(self, text: bytes, at: Position) -> CommitLine | None:
+        """The redacted commit that a line at `at` is; None where it is none."""
+        for is_asked in (False, True):
+            if is_asked:
+                self._ask(at.journal)
+            redaction = self._known.get((at.segment, at.offset))
+            line = None if redaction is None else decode_redacted(text, redaction, at.hash, at.journal)
+            if line is not None:
+                return line if line.first == at.next_seq else None
+        return None
+
+    def _ask(self, journal: str) -> None:
+        payloads = self._server.redactions(self._prefix, journal)
+        tell(self._folder, payloads)
+        add_to(self._known, filter(None, map(redaction_in, payloads)))
 
 
 def give_back_end(folder: JournalFolder, prefix: str, server: Server) -> int:
@@ -74,11 +92,8 @@ def has_line(server: Server, prefix: str, at: Position) -> bool:
 
 
 def _give(folder: JournalFolder, prefix: str, server: Server, at: Position, head: Head) -> int:
-    @cache
-    def declared() -> dict[tuple[int, int], Redaction]:
-        return _declared_behind(server, prefix, start, head)
-
-    given, start = 0, at
+    declared = Declared(server, prefix, folder)
+    given = 0
     while (at.segment, at.offset) != (head.segment, head.offset):
         before = at
         for data, end in _verified(_lines(server, prefix, at), at, declared):
@@ -109,40 +124,14 @@ def _lines(server: Server, prefix: str, at: Position) -> Iterator[bytes]:
         yield waiting
 
 
-def _declared_behind(server: Server, prefix: str, at: Position, head: Head) -> dict[tuple[int, int], Redaction]:
-    """What the lines that are missing here declare as redacted.  They are verified when they are written."""
-    found: dict[tuple[int, int], Redaction] = {}
-    for segment in range(at.segment, head.segment + 1):
-        offset = at.offset if segment == at.segment else 0
-        for data in _lines(server, prefix, replace(at, segment=segment, offset=offset)):
-            for line in data.splitlines():
-                if _REDACTED in line:
-                    found.update({(each.segment, each.offset): each for each in _declared_in(line)})
-    return found
-
-
-def _declared_in(line: bytes) -> list[Redaction]:
-    try:
-        members = orjson.loads(line)
-        events = line[line.index(_EVENTS) + len(_EVENTS) : -HASH_TAIL_BYTES]
-        blocks = decode_events(events, members["count"])
-        told = (members["first"], members["time"], members["writer"], members["session"])
-        return redactions_in(events_of(blocks, *told))
-    except (ValueError, KeyError, TypeError, CodecError):
-        return []
-
-
 def _walked(data: bytes, start: Position, base: int, declared: Declared) -> Position:
     """Behind the last valid line in `data`, which begins at byte `base` of the segment."""
     while True:
         for line in walk(data[start.offset - base :], start):
             start = start.after(line)
         end = data.find(b"\n", start.offset - base)
-        redaction = declared().get((start.segment, start.offset)) if end >= 0 else None
-        if redaction is None:
-            return start
-        restored = decode_redacted(data[start.offset - base : end], redaction, start.hash, start.journal)
-        if restored is None or restored.first != start.next_seq:
+        restored = declared.restored(data[start.offset - base : end], start) if end >= 0 else None
+        if restored is None:
             return start
         start = start.after(restored)
 

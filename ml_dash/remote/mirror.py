@@ -8,27 +8,31 @@
    to: the server's copy is append-only.
 2. Bytes are put where they belong, not appended, and synced before `mirror.json` says that they are there.  So it does
    no harm if several processes bring the same, or if one is killed amidst.
-3. When more redactions are declared than were, all bytes are brought again, and the cached state goes.
+3. When more redactions are declared than were, the values are taken out of the bytes that are here too, and the cached
+   state goes.  What the server declares stands here before the bytes it is about (`journal/declarations.py`, rule 1).
 4. A journal without `mirror.json` is the original of this machine.  It is never written to; it holds all that a server
    can have of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from ..errors import RefusedError
 from ..ids import new_id
+from ..journal.declarations import redaction_in, tell
 from ..journal.disk import OPERATING_SYSTEM, Disk
 from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
+from ..journal.format import HASH_TAIL_BYTES, decode_redacted, patched, stated_hash
 from ..journal.reader import JournalReader
+from ..state.nouns import Redaction
 from .protocol import Head
 
 if TYPE_CHECKING:
@@ -46,6 +50,9 @@ class Source(Protocol):
 
     def read(self, prefix: str, journal: str, segment: int, offset: int) -> Iterator[bytes]:
         """The bytes of a segment from `offset` on; none where they end there, or there is no such segment."""
+
+    def redactions(self, prefix: str, journal: str) -> list[dict[str, Any]]:
+        """What is declared as redacted in a journal at this moment: payloads of `event.redacted`."""
 
 
 class ServerSource:
@@ -65,10 +72,13 @@ class ServerSource:
             if error.status not in (404, 416):
                 raise
 
+    def redactions(self, prefix: str, journal: str) -> list[dict[str, Any]]:
+        return self._server.redactions(prefix, journal)
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What has come: up to byte `offset` of `segment`."""
+    """What has come: up to byte `offset` of `segment`; and how many redactions have been taken out of it."""
 
     journal: str
     segment: int
@@ -95,6 +105,24 @@ class Mirror:
         with self._lock(prefix):
             heads = sorted(self._source.journals(prefix), key=lambda head: head.journal)
             return [self._bring(prefix, head) for head in heads]
+
+    def is_behind(self, prefix: str) -> bool:
+        """Whether more is redacted in what has come of an experiment than was taken out of it."""
+        return any(mark.redactions != head.redactions for _, mark, head in self._that_came(prefix))
+
+    def take_out(self, prefix: str) -> None:
+        """Takes what is redacted by now out of what has come of an experiment; nothing is brought (rule 3)."""
+        with self._lock(prefix):
+            for folder, mark, head in self._that_came(prefix):
+                if mark.redactions != head.redactions:
+                    self._take_out(folder, prefix, mark, head)
+
+    def _that_came(self, prefix: str) -> Iterator[tuple[JournalFolder, Mark, Head]]:
+        for head in self._source.journals(prefix):
+            folder = self.folder(prefix, head.journal)
+            mark = _mark_of(folder)
+            if mark is not None and mark.journal == head.journal:
+                yield folder, mark, head
 
     def folder(self, prefix: str, journal: str) -> JournalFolder:
         """Where a journal of an experiment stands, or will stand."""
@@ -125,9 +153,8 @@ class Mirror:
             mark = Mark(head.journal, 0, 0, "", head.redactions)
             self._set_mark(folder, mark)
         elif mark.redactions != head.redactions:
-            mark = Mark(head.journal, 0, 0, "", head.redactions)
-            self._disk.remove(folder.checkpoint_path)
-        elif (mark.segment, mark.offset, mark.hash) == (head.segment, head.offset, head.hash):
+            mark = self._take_out(folder, prefix, mark, head)
+        if (mark.segment, mark.offset, mark.hash) == (head.segment, head.offset, head.hash):
             return folder
         segment, offset = max(1, mark.segment), mark.offset if mark.segment else 0
         for number in range(segment, head.segment + 1):
@@ -136,8 +163,41 @@ class Mirror:
         self._set_mark(folder, Mark(head.journal, head.segment, head.offset, head.hash, head.redactions))
         return folder
 
+    def _take_out(self, folder: JournalFolder, prefix: str, mark: Mark, head: Head) -> Mark:
+        """Rule 3.  Killed in between, it is done again: the mark comes last."""
+        # Asked for after `head` was: there are no fewer than that says.
+        declared = self._source.redactions(prefix, head.journal)
+        tell(folder, declared)
+        redactions = [each for each in map(redaction_in, declared) if each is not None]
+        self._replace(folder, mark.journal, redactions)
+        self._disk.remove(folder.checkpoint_path)
+        mark = replace(mark, redactions=head.redactions)
+        self._set_mark(folder, mark)
+        # Another process may have put bytes that it was given before, and its mark in front of this one.
+        self._replace(folder, mark.journal, redactions)
+        return mark
+
+    def _replace(self, folder: JournalFolder, journal: str, redactions: Iterable[Redaction]) -> None:
+        """Where a declaration is about no line that has come, nothing is changed."""
+        for each in redactions:
+            path = folder.segment_path(each.segment)
+            start = max(0, each.offset - HASH_TAIL_BYTES - 1)
+            try:
+                descriptor = self._disk.open_read(path)
+            except FileNotFoundError:
+                continue
+            try:
+                data = self._disk.read_at(descriptor, start, each.offset - start + each.bytes)
+            finally:
+                self._disk.close(descriptor)
+            before, line = stated_hash(data[: each.offset - start - 1]), data[each.offset - start :]
+            if before is None or decode_redacted(line[:-1], each, before, journal) is None:
+                continue
+            if (changed := patched(line, each.patches)) != line:
+                self._disk.overwrite(path, each.offset, changed)
+
     def _bring_segment(self, folder: JournalFolder, prefix: str, head: Head, number: int, offset: int) -> None:
-        path, waiting = folder.segment_path(number), bytearray()
+        waiting = bytearray()
         for chunk in self._source.read(prefix, head.journal, number, offset):
             waiting += chunk
             if number == head.segment and offset + len(waiting) >= head.offset:
@@ -145,14 +205,16 @@ class Mirror:
                 del waiting[max(0, head.offset - offset) :]
                 break
             if len(waiting) >= WRITE_BYTES:
-                self._put(path, offset, bytes(waiting))
+                self._put(folder, prefix, head.journal, number, offset, bytes(waiting))
                 offset += len(waiting)
                 waiting.clear()
         if waiting:
-            self._put(path, offset, bytes(waiting))
+            self._put(folder, prefix, head.journal, number, offset, bytes(waiting))
 
-    def _put(self, path: str, offset: int, data: bytes) -> None:
-        """Rule 2."""
+    def _put(self, folder: JournalFolder, prefix: str, journal: str, segment: int, offset: int, data: bytes) -> None:
+        """Rules 2 and 3."""
+        tell(folder, self._source.redactions(prefix, journal))
+        path = folder.segment_path(segment)
         if offset == 0:
             with suppress(FileExistsError):
                 self._disk.close(self._disk.create_draft(path))

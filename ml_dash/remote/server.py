@@ -166,6 +166,11 @@ class Server:
         path = protocol.redactions_path(journal)
         self._members(self._transport.request("POST", path, query={"prefix": prefix}, json=body).json())
 
+    def redactions(self, prefix: str, journal: str) -> list[dict[str, Any]]:
+        """What is declared as redacted in a journal (payloads of `event.redacted`)."""
+        found = self._object("GET", protocol.redactions_path(journal), query={"prefix": prefix})
+        return [self._members(each) for each in self._list(found, "redactions")]
+
     @contextmanager
     def segment(
         self, prefix: str, journal: str, segment: int, start: int = 0, end: int | None = None

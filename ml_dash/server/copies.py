@@ -25,11 +25,11 @@ from math import inf
 import orjson
 
 from ..clock import now_us
-from ..facts.events import EVENT_REDACTED, Event
 from ..journal.chain import read_header
+from ..journal.declarations import redaction_in
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
-from ..state.redactions import declaration, redactions_in
+from ..state.redactions import declaration
 from .pieces import Piece, Pieces, path_of, place_of
 from .store import Found, Missing, Store, StoreError
 
@@ -173,7 +173,7 @@ class Copy:
     def declare(self, path: str, data: bytes) -> None:
         """A stored declaration.  A later one of the same line has the patches of those before it, and more."""
         self.declared.add(path)
-        redaction = decode_declaration(orjson.loads(data))
+        redaction = redaction_in(orjson.loads(data))
         if redaction is None:
             return
         place = redaction.segment, redaction.offset
@@ -227,14 +227,6 @@ def folder_of(prefix: str, journal: str) -> str:
 def encode_declaration(redaction: Redaction) -> bytes:
     """The payload of the `event.redacted` that it comes from; the same for everybody."""
     return orjson.dumps(declaration(redaction), option=orjson.OPT_SORT_KEYS)
-
-
-def decode_declaration(payload: object) -> Redaction | None:
-    """None where it is malformed."""
-    if not isinstance(payload, dict) or type(payload.get("seq")) is not int or not 0 < payload["seq"] < 2**63:
-        return None
-    found = redactions_in([Event(payload["seq"] + 1, EVENT_REDACTED, 0, payload, "", "")])
-    return found[0] if found else None
 
 
 async def _segment_begun(store: Store, each: Found) -> int | None:

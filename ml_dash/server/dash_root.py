@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 from ..errors import MlDashError, PrefixError
 from ..journal.chart import Extent, chart
+from ..journal.declarations import Place, add_to, declared_in, told
 from ..journal.disk import OPERATING_SYSTEM
 from ..journal.folder import FILES, JournalFolder
 from ..journal.reader import JournalReader
@@ -24,6 +25,7 @@ from ..prefix import parse_prefix
 from ..reading.listing import Pattern, prefixes_below
 from ..remote.mirror import journals_below
 from ..remote.protocol import Head
+from ..state.nouns import Redaction
 from .bell import Bell
 from .store import CHUNK_BYTES, Missing
 
@@ -35,6 +37,8 @@ class Watched:
     reader: JournalReader
     lock: Lock
     time_us: int = 0
+    redactions: dict[Place, Redaction] = field(default_factory=dict)
+    declarations: int = 0
 
 
 class DashRoot:
@@ -58,6 +62,9 @@ class DashRoot:
 
     async def segments(self, prefix: str, journal: str) -> dict[int, int]:
         return await asyncio.to_thread(self._segments, prefix, journal)
+
+    async def redactions(self, prefix: str, journal: str) -> list[Redaction]:
+        return await asyncio.to_thread(self._redactions, prefix, journal)
 
     async def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
         found = (await asyncio.to_thread(self._journals, prefix)).get(journal)
@@ -120,12 +127,27 @@ class DashRoot:
         with watched.lock:
             for line in watched.reader.commits():
                 watched.time_us = line.time_us
+                declared = declared_in(line)
+                watched.declarations += len(declared)
+                add_to(watched.redactions, declared)
+            from_elsewhere = told(folder)
+            add_to(watched.redactions, from_elsewhere)
             at = watched.reader.position
             if at is None or not at.journal:
                 return None
             header = watched.reader.header(at.segment)
             time_us = watched.time_us or (header[0].time_us if header is not None else 0)
-            return Head(at.journal, at.segment, at.offset, at.next_seq, at.hash, time_us)
+            count = watched.declarations + len(from_elsewhere)
+            return Head(at.journal, at.segment, at.offset, at.next_seq, at.hash, time_us, count)
+
+    def _redactions(self, prefix: str, journal: str) -> list[Redaction]:
+        found = self._journals(prefix).get(journal)
+        if found is None:
+            return []
+        # What was declared since by bytes that the journal's end does not show yet is read by the next look.
+        watched = self._watched[found[1].path]
+        with watched.lock:
+            return list(watched.redactions.values())
 
     def _segments(self, prefix: str, journal: str) -> dict[int, int]:
         found = self._journals(prefix).get(journal)

@@ -24,6 +24,7 @@ from ..remote.protocol import (
     SEQ_MAX,
     Head,
 )
+from ..state.redactions import declaration
 from .append import InvalidChain
 from .authentication import identify
 from .bodies import json_body
@@ -88,6 +89,8 @@ async def append(request: Request) -> Response:
         except InvalidChain as error:
             service.figures.batches.labels("invalid").inc()
             raise Problem(422, "invalid-chain", str(error), segment=segment, offset=error.offset) from None
+        if stored.has_redacted:
+            await service.reading.take_out(prefix)
         if stored.lines:
             service.figures.lines.inc(stored.lines)
             service.figures.events.inc(stored.events)
@@ -178,22 +181,33 @@ async def _may_still_read(request: Request, prefix: str) -> bool:
         return False
 
 
-async def redactions(request: Request) -> Response:
+async def declared(request: Request) -> Response:
+    """Asked for after bytes of the journal, it has the declarations of all lines that were replaced in them."""
+    check_query(request, ["prefix"])
+    prefix = await readable_prefix(request)
+    service = service_of(request)
+    found = await known_head(service, prefix, journal_of(request))
+    known = await service.library.redactions(prefix, found.journal)
+    return answer_json({"journal": found.journal, "redactions": [declaration(each) for each in known]})
+
+
+async def redact(request: Request) -> Response:
     check_query(request, ["prefix"])
     prefix = await writable_prefix(request)
     service = service_of(request)
     stored_in, _ = service.writable()
     journal = journal_of(request)
     body = await json_body(service.bodies, request, owner_of(prefix))
-    declared = body.get("redactions") if isinstance(body, dict) else None
-    if not isinstance(declared, list) or len(declared) > REDACTIONS_MAX:
+    given = body.get("redactions") if isinstance(body, dict) else None
+    if not isinstance(given, list) or len(given) > REDACTIONS_MAX:
         detail = f'Expected {{"redactions": […]}} with at most {REDACTIONS_MAX} payloads of `event.redacted`'
         raise Problem(422, "invalid-redaction", detail)
     try:
-        found = await stored_in.redact(prefix, journal, declared)
+        found = await stored_in.redact(prefix, journal, given)
     except InvalidRedaction as error:
         raise Problem(422, "invalid-redaction", str(error)) from None
-    return answer_json({"journal": journal, "declared": len(declared), "head": as_member(found)})
+    await service.reading.take_out(prefix)
+    return answer_json({"journal": journal, "declared": len(given), "head": as_member(found)})
 
 
 # --- what they share ----------------------------------------------------------------------------------------
@@ -247,7 +261,8 @@ ROUTES = [
     Route(f"{JOURNALS}/{{journal}}", head, methods=["GET"]),
     Route(f"{JOURNALS}/{{journal}}/commits", append, methods=["POST"]),
     Route(f"{JOURNALS}/{{journal}}/segments/{{segment}}", segment, methods=["GET"]),
-    Route(f"{JOURNALS}/{{journal}}/redactions", redactions, methods=["POST"]),
+    Route(f"{JOURNALS}/{{journal}}/redactions", declared, methods=["GET"]),
+    Route(f"{JOURNALS}/{{journal}}/redactions", redact, methods=["POST"]),
     Route(COMMITS, commits, methods=["GET"]),
     Route(EVENTS, events, methods=["GET"]),
 ]

@@ -26,13 +26,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clock import monotonic_s, now_us
-from ..facts.codec import CodecError, decode_events, events_of
-from ..facts.events import EVENT_REDACTED
 from ..journal.chain import Position, read_header
+from ..journal.declarations import REDACTED_IN_BYTES, declared_in, redaction_in
 from ..journal.format import GENESIS_HASH, HASH_TAIL_BYTES, Previous, stated_hash
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
-from ..state.redactions import redactions_in
 from .append import (
     InvalidChain,
     Verified,
@@ -53,7 +51,7 @@ from .compaction import (
     SWEEP_INTERVAL_S,
     compact,
 )
-from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, decode_declaration, encode_declaration, first_of, read_segment
+from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, encode_declaration, first_of, read_segment
 from .store import Missing, Store, StoreError, Taken
 
 INDEX = "index"
@@ -62,7 +60,6 @@ RACES_MAX = 32
 """So often in a row others may be first; each time one of them has stored something."""
 SMALL_BYTES = 64 * 1024
 """Verifying more than this is left to a thread, so that other requests go on."""
-_REDACTED_IN_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
 
 
 class Stale(Exception):
@@ -100,11 +97,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where the copy ends now, and how much of the batch was new."""
+    """Where the copy ends now, how much of the batch was new, and whether it says that values were taken out."""
 
     head: Head
     lines: int
     events: int
+    has_redacted: bool = False
 
 
 class Journals:
@@ -149,6 +147,10 @@ class Journals:
     async def segments(self, prefix: str, journal: str) -> dict[int, int]:
         """The bytes stored of each segment, oldest first."""
         return (await self.fresh(prefix, journal)).pieces.sizes()
+
+    async def redactions(self, prefix: str, journal: str) -> list[Redaction]:
+        """What is declared of lines.  Of bytes that were read before, at least what has been carried out in them."""
+        return list((await self.fresh(prefix, journal)).redactions.values())
 
     def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes of a segment.  Raises Missing where they are not stored."""
@@ -270,10 +272,11 @@ class Journals:
                 raise Diverged(head)
             rest = Batch(head.segment, head.offset, batch.data[len(stored) :], head.hash)
             return await self._add(prefix, copy, rest)
-        if _REDACTED_IN_BYTES in batch.data:
+        has_redacted = REDACTED_IN_BYTES in batch.data
+        if has_redacted:
             # Whoever stored it may have been killed before it followed what is declared there.
             await self._carry_out(copy, copy.redactions.values())
-        return Stored(copy.head or head, 0, 0)
+        return Stored(copy.head or head, 0, 0, has_redacted)
 
     async def _stored(self, copy: Copy, segment: int, start: int, end: int) -> bytes:
         # The lock of the copy is held: nothing moves meanwhile but by another process, and then this raises Missing.
@@ -292,7 +295,7 @@ class Journals:
         redactions: list[Redaction] = []
         data = batch.data
         before = copy.head.hash if copy.head is not None else GENESIS_HASH
-        if _REDACTED_IN_BYTES in data:
+        if REDACTED_IN_BYTES in data:
             redactions = [each for each in _redactions_of(batch, copy) if await self._fits(copy, each, batch)]
             await self._declare(copy, redactions)
         if copy.redactions:
@@ -311,7 +314,7 @@ class Journals:
         if self._sweeping is None:
             self._sweeping = self._start(self._sweep_for_ever())
         assert copy.head is not None
-        return Stored(copy.head, verified.lines, verified.events)
+        return Stored(copy.head, verified.lines, verified.events, bool(redactions))
 
     async def _index(self, prefix: str, journal: str) -> None:
         """Before the first object: what is stored is always found again."""
@@ -365,7 +368,7 @@ class Journals:
             await copy.refresh(self.store)
             redactions = []
             for each in declarations:
-                redaction = decode_declaration(each)
+                redaction = redaction_in(each)
                 if redaction is None:
                     raise InvalidRedaction("a declaration has the members of an `event.redacted`")
                 if not await self._fits(copy, redaction, None):
@@ -472,13 +475,5 @@ def _redactions_of(batch: Batch, copy: Copy) -> list[Redaction]:
         head = copy.head
         assert head is not None
         start = Position(head.journal, head.segment, head.offset, head.next_seq, head.hash, 0)
-    declared = []
-    for line in commits_in(batch.data[start.offset - batch.offset :], start, copy.redactions):
-        if _REDACTED_IN_BYTES not in line.events:
-            continue
-        try:
-            blocks = decode_events(line.events, line.count)
-            declared += redactions_in(events_of(blocks, line.first, line.time_us, line.writer, line.session))
-        except CodecError:
-            continue
-    return declared
+    lines = commits_in(batch.data[start.offset - batch.offset :], start, copy.redactions)
+    return [each for line in lines for each in declared_in(line)]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ..remote.protocol import Head
+from ..state.nouns import Redaction
 from .bell import Bell
 
 
@@ -28,6 +29,9 @@ class Library(Protocol):
 
     def read(self, prefix: str, journal: str, segment: int, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes of a segment.  Raises Missing where they are not there."""
+
+    async def redactions(self, prefix: str, journal: str) -> list[Redaction]:
+        """What is declared as redacted in a journal: at least what has been carried out in its bytes."""
 
     async def place_of(self, prefix: str, journal: str, after: int) -> tuple[int, int]:
         """A segment and an offset, between two lines, in front of which no event behind number `after` stands."""

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import MlDashError
 from ..facts.values import to_plain
 from ..journal.chain import Position
 from ..journal.folder import JournalFolder
-from ..reading.bringing import Forks, bring_lineage
 from ..reading.origins import as_one, ends_of, others
 from ..reading.points import iso_time, metric_columns
 from ..reading.replay import Replay
-from ..remote.mirror import Mirror, journal_in, journals_below
-from ..remote.protocol import Head
+from ..remote.mirror import brought, journal_in, journals_below
 from ..state import State, to_plain_state
+from .cache import LOOK_INTERVAL_S, Cache, look_for_redactions
 from .dash_root import DashRoot
 from .library import Library
 from .store import Missing
 
 KNOWN_MAX = 512
-CALL_TIMEOUT_S = 300.0
-T = TypeVar("T")
 
 
 class UnknownJournal(Exception):
@@ -57,39 +53,13 @@ class OutOfRange(Exception):
         self.seq = seq
 
 
-class LoopSource:
-    """The journals of a library, for threads; `loop` is the one that the library is used by."""
-
-    def __init__(self, library: Library, loop: asyncio.AbstractEventLoop) -> None:
-        self._library = library
-        self._loop = loop
-
-    def journals(self, prefix: str) -> list[Head]:
-        return self._call(self._library.heads(prefix))
-
-    def read(self, prefix: str, journal: str, segment: int, offset: int) -> Iterator[bytes]:
-        size = self._call(self._library.segments(prefix, journal)).get(segment, 0)
-        if size <= offset:
-            return
-        chunks = self._library.read(prefix, journal, segment, offset, size)
-        while (chunk := self._call(_next(chunks))) is not None:
-            yield chunk
-
-    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_TIMEOUT_S)
-
-
-async def _next(chunks: Any) -> bytes | None:
-    found: bytes | None = await anext(chunks, None)
-    return found
-
-
 @dataclass(slots=True)
 class Known:
-    """An experiment that was read, to be read on from there."""
+    """An experiment that was read, to be read on from there; as long as no more is `redacted` in its bytes."""
 
     replay: Replay
     lock: Lock
+    redactions: int
 
 
 class Reading:
@@ -98,15 +68,17 @@ class Reading:
     def __init__(self, library: Library, cache: Path, threads: int) -> None:
         self.loop = asyncio.get_running_loop()
         self._library = library
-        self._cache = cache
-        self._merging = Lock()
-        self._forks: Forks = {}
-        self._mirror = None if isinstance(library, DashRoot) else Mirror(cache, LoopSource(library, self.loop))
+        self._cache = None if isinstance(library, DashRoot) else Cache(library, cache, self.loop)
         self._threads = ThreadPoolExecutor(threads, "ml-dash-reading")
+        self._running: set[Future[dict[str, Any]]] = set()
+        self._taken_out: dict[str, int] = {}
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._knowing = Lock()
+        self._looking = None if self._cache is None else asyncio.create_task(self._look_for_ever(self._cache))
 
     def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def state(
@@ -126,14 +98,41 @@ class Reading:
         """As `ml_dash.experiments` has it."""
         return await self._in_thread(self._summary, prefix)
 
+    async def take_out(self, prefix: str) -> None:
+        """Once this returns, nothing that is redacted in an experiment is in what is kept here, or answered."""
+        if self._cache is None:
+            return
+        self._taken_out[prefix] = self._taken_out.get(prefix, 0) + 1
+        await asyncio.to_thread(self._cache.take_out, prefix)
+        if running := set(self._running):
+            await asyncio.to_thread(wait, running)
+            await asyncio.to_thread(self._cache.forget_states, prefix)
+
+    async def _look_for_ever(self, cache: Cache) -> None:
+        while True:
+            await look_for_redactions(cache, self.take_out)
+            await asyncio.sleep(LOOK_INTERVAL_S)
+
     # -- in a thread ---------------------------------------------------------------------------------------------
 
-    async def _in_thread(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
+    async def _in_thread(self, function: Callable[..., dict[str, Any]], prefix: str, *arguments: Any) -> dict[str, Any]:
+        while True:
+            taken_out = self._taken_out.get(prefix, 0)
+            future = self._threads.submit(function, prefix, *arguments)
+            self._running.add(future)
+            future.add_done_callback(self._running.discard)
+            try:
+                answer = await asyncio.wrap_future(future)
+            except Exception:
+                if taken_out == self._taken_out.get(prefix, 0):
+                    raise
+            else:
+                if taken_out == self._taken_out.get(prefix, 0):
+                    return answer
 
     def _folders(self, prefix: str) -> list[JournalFolder]:
-        if self._mirror is not None:
-            return bring_lineage(self._mirror, prefix, self._forks)
+        if self._cache is not None:
+            return self._cache.journals(prefix)
         assert isinstance(self._library, DashRoot)
         return journals_below(self._library.folder_of(prefix))
 
@@ -155,24 +154,29 @@ class Reading:
     def _without(self, prefix: str, journal: str) -> JournalFolder:
         """All journals but one as one.  Raises UnknownJournal where there is no other."""
         folders = self._folders(prefix)
-        are_caches = self._mirror is not None
-        with self._merging:
-            found = others(folders[0], folders, journal, are_caches=are_caches) if folders else None
+        if not folders:
+            found = None
+        elif self._cache is not None:
+            found = self._cache.merged_without(folders, journal)
+        else:
+            found = others(folders[0], folders, journal, are_caches=False)
         if found is None:
             raise UnknownJournal(prefix)
         return found
 
     def _merged(self, prefix: str, folders: list[JournalFolder]) -> JournalFolder:
         """The journals of several machines as one, in the order of every other reader (`reading/merging.py`)."""
-        if isinstance(self._library, DashRoot):
-            return as_one(self._library.folder_of(prefix), folders, are_caches=False)
-        home = JournalFolder(self._cache.joinpath(*prefix.split("/")), prefix=prefix)
-        with self._merging:
-            return as_one(home, folders, are_caches=True)
+        if self._cache is not None:
+            return self._cache.merged(prefix, folders)
+        assert isinstance(self._library, DashRoot)
+        return as_one(self._library.folder_of(prefix), folders, are_caches=False)
 
     def _known_of(self, folder: JournalFolder) -> Known:
+        redactions = brought(folder).redactions
         with self._knowing:
-            known = self._known.setdefault(folder.path, Known(Replay(folder), Lock()))
+            known = self._known.get(folder.path)
+            if known is None or known.redactions != redactions:
+                known = self._known[folder.path] = Known(Replay(folder), Lock(), redactions)
             self._known.move_to_end(folder.path)
             while len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)

@@ -250,12 +250,14 @@ def test_a_segment_without_end_is_left_where_the_journal_is_said_to_end(tmp_path
     def answer(request: httpx.Request) -> httpx.Response:
         if "segments" in request.url.path:
             return httpx.Response(200, headers={"ETag": '"x"'}, content=endless())
-        return httpx.Response(200, json={"prefix": "alice/a", "journals": [{**HEAD, "offset": 5000}]})
+        return httpx.Response(200, json={"journals": [{**HEAD, "offset": 5000}], "redactions": [{"seq": 1}, {}]})
 
     Mirror(tmp_path, ServerSource(server(answer))).refresh("alice/a")
     assert given < 100
     (segment,) = tmp_path.rglob("*.jsonl")
     assert segment.stat().st_size == 5000
+    # A declaration that is none is not kept.
+    assert not list(tmp_path.rglob("redactions"))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -42,6 +43,9 @@ class Counting:
                 self.bytes_left -= 100
                 self.bytes += len(chunk[at : at + 100])
                 yield chunk[at : at + 100]
+
+    def redactions(self, prefix: str, journal: str) -> list[dict[str, Any]]:
+        return self._source.redactions(prefix, journal)
 
 
 @pytest.fixture
