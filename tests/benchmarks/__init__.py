@@ -9,5 +9,7 @@ past        those of reading back
 shipping    those of remote mode, with the servers of `loopback`; `many_clients` is a measurement by itself
 journals    what they read
 baselines   the same work without ml_dash
+peers/      the tools of today beside this one: `python -m tests.benchmarks.peers`
+growth/     the same at sizes ten times apart: `python -m tests.benchmarks.growth`
 clockwork   percentiles, pacing, memory
 """
