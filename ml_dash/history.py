@@ -30,6 +30,7 @@ from .journal.drain import drain
 from .journal.folder import JournalFolder
 from .journal.format import CommitLine
 from .journal.leftovers import dead_writers, try_drain
+from .journal.redaction import finish_begun
 from .journal.survey import Redacted, survey
 from .opening.arguments import whole_number
 from .prefix import parse_prefix
@@ -96,7 +97,7 @@ def load(
         raise _outside(prefix, f"at={at}", Replay(folder).refresh())
     if isinstance(at, datetime) and not state.seq:
         raise _outside(prefix, f"at={at.isoformat()} is before its first event", Replay(folder).refresh())
-    return Run(parsed, folder, state, damage)
+    return Run(parsed, folder, state, damage, is_past=at is not None)
 
 
 def _moment(at: object) -> int | datetime | None:
@@ -217,7 +218,8 @@ def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> 
     """Makes a damaged journal fit to be written to, and gives what of it is given up.
 
     No byte is changed: a new segment declares which bytes do not replay.  What dead processes had accepted is
-    committed.  Raises what `load` raises, and StorageError or LockError where the folder cannot be written to.
+    committed, and a redaction that was begun is finished.  Raises what `load` raises, and StorageError or LockError where
+    the folder cannot be written to.
     """
     check_local(dash_url, "recovering")
     folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))
@@ -227,6 +229,7 @@ def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> 
         if dead_writers(folder):
             with appender.at_end():
                 drain(folder, appender)
+        finish_begun(folder)
     except OSError as error:
         raise StorageError(
             f"{folder.path} cannot be written to, so nothing can be declared there: {error}. Recover it as a user who "

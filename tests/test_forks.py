@@ -116,6 +116,7 @@ def test_a_session_that_was_open_in_the_parent_ends_where_it_was_forked(tmp_path
     running.run.start()
     running.metrics("train").log(step=1)
     train(tmp_path, FORK, range(1, 3), fork=PARENT)
+    assert ml_dash.load(FORK, dash_root=tmp_path, at=1).status == "RUNNING"
     running.metrics("train").log(step=2)
     assert running.status == "RUNNING"
     run = load(tmp_path)

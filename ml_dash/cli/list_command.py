@@ -13,7 +13,7 @@ from ..state import State
 from .commands import Source, reads_experiments
 from .completing import COLUMN
 from .list_columns import FACTS, TIMES, Column, cell, is_missing, meant_by, parse_column, sort_key
-from .output import Output, styled_status
+from .output import Output, styled_status, with_silence
 from .state_form import json_summary
 from .wording import one_line
 
@@ -126,8 +126,10 @@ def _is_numeric(column: Column, rows: list[Row]) -> bool:
 
 
 def _cell(column: Column, summary: Summary, state: State | None, *, exact: bool) -> str | Text:
+    if column.name == "status" and summary.error is not None:
+        return "unreadable"
     if column.name == "status":
-        return styled_status(summary.status) if summary.error is None else "unreadable"
+        return styled_status(summary.status) if exact else with_silence(summary.status, summary.silent_since)
     if column.name == "description" and summary.error is not None:
         return one_line(summary.error, 60)
     if column.name in ("events", "sessions") and summary.error is not None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -17,9 +18,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ..clock import monotonic_s
+from ..clock import monotonic_s, now_us, to_datetime
 from ..visible import visible, visible_line
-from .wording import to_json
+from .wording import how_long, to_json
 
 _Item = TypeVar("_Item")
 
@@ -41,6 +42,15 @@ class VisibleConsole(Console):
 def styled_status(status: object) -> Text:
     """A status in its colour."""
     return Text(str(status), style=STATUS_STYLES.get(str(status), ""))
+
+
+def with_silence(status: object, silent_since: datetime | None) -> Text:
+    """The same, with how long nothing was recorded of what runs, where that is told (`reading/silence.py`)."""
+    found = styled_status(status)
+    if silent_since is not None:
+        silent_s = (to_datetime(now_us()) - silent_since).total_seconds()
+        found.append(f", silent for {how_long(silent_s)}", style="yellow")
+    return found
 
 
 class PipedConsole(VisibleConsole):

@@ -16,11 +16,15 @@ from .commands import Source, reads_experiments
 from .damage import end_damaged, what_is_damaged
 from .moment import MOMENT
 from .naming import names_an_experiment
-from .output import Output, styled_status
+from .output import Output, styled_status, with_silence
 from .state_form import json_run
 from .wording import error_words, local_time, number, one_line, size
 
 METRICS_NAMED_MAX = 3
+SILENT = (
+    "nothing was recorded since the last event, and no process of this machine has it open. Either it computes without "
+    "a word, or it was lost: if its process was killed, who opens it on its machine, or ships it, ends it as FAILED"
+)
 
 
 @click.command("show")
@@ -53,7 +57,8 @@ def _print(run: Run, output: Output) -> None:
 
 
 def _print_facts(run: Run, output: Output) -> None:
-    output.line(Text.assemble((run.prefix, "bold"), "  ", styled_status(run.status), f"  event {run.seq:,}"))
+    status = with_silence(run.status, run.silent_since)
+    output.line(Text.assemble((run.prefix, "bold"), "  ", status, f"  event {run.seq:,}"))
     facts: dict[str, str] = {
         "description": run.description or "",
         "tags": ", ".join(run.tags),
@@ -62,6 +67,7 @@ def _print_facts(run: Run, output: Output) -> None:
         "forked from": f"{run.fork.prefix} at event {run.fork.seq:,}" if run.fork is not None else "",
         "created": local_time(run.created),
         "last event": local_time(run.updated),
+        "silent": SILENT if run.silent_since is not None else "",
         "log lines": ", ".join(f"{count:,} {level}" for level, count in run.state.log_counts.items()),
         "unknown": ", ".join(f"{count:,} {kind}" for kind, count in run.state.unknown.items()),
     }

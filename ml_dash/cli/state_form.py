@@ -18,6 +18,7 @@ def json_run(run: Run) -> dict[str, Any]:
     return {
         "prefix": run.prefix,
         "status": str(run.status),
+        "silentSince": run.silent_since,
         "seq": run.seq,
         "created": run.created,
         "updated": run.updated,
@@ -46,6 +47,7 @@ def json_summary(summary: Summary) -> dict[str, Any]:
     return {
         "prefix": summary.prefix,
         "status": str(summary.status) if summary.status is not None else None,
+        "silentSince": summary.silent_since,
         "seq": summary.seq,
         "sessions": summary.sessions,
         "created": summary.created,

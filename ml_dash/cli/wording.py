@@ -82,6 +82,14 @@ def local_time(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def how_long(seconds: float) -> str:
+    """`12 min`, `3 h`, `5 d`."""
+    for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s):,} {unit}"
+    return f"{int(seconds)} s"
+
+
 def number(value: Any) -> str:
     """Six significant digits for a float, thousands separators for an integer."""
     if isinstance(value, bool) or value is None:

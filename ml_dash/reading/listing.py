@@ -23,9 +23,10 @@ from ..journal.writer import commit_open
 from ..opening.place import DEFAULT_ROOT, find_place
 from ..prefix import BYTES_MAX, Prefix, parse_prefix
 from ..state import Status
-from .origins import whole
+from .origins import journals_of, whole
 from .replay import Replay
 from .settled import settled
+from .silence import silent_since
 from .summary import Summary
 
 if TYPE_CHECKING:
@@ -213,7 +214,8 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         prefix = parse_prefix(text)
         folder = JournalFolder(root.joinpath(*parts))
         commit_open(folder)
-        state, damage = settled(Replay(whole(folder), at_a_glance=True))
+        journal = whole(folder)
+        state, damage = settled(Replay(journal, at_a_glance=True))
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
     if not state.seq and damage:
@@ -234,6 +236,7 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         _moment(state.time_us),
         tuple(damage),
         forked_from=None if state.fork is None else f"{state.fork.prefix}@{state.fork.seq}",
+        silent_since=silent_since(state.status, _moment(state.time_us), journals_of(journal)),
     )
 
 

@@ -21,7 +21,9 @@ from ..state.nouns import Fork
 from ..state.supersessions import Attempt, Supersession, attempts_in, supersessions_in
 from .file_views import FileViews
 from .lineage import Lineage
+from .origins import journals_of
 from .params_view import ParamsView
+from .silence import silent_since
 from .stream_views import LogView, MetricView, TrackView
 
 if TYPE_CHECKING:
@@ -34,12 +36,15 @@ class Run:
     `damage` is what of its journal does not replay, `state` all that the journal's events say, as frozen dataclasses.
     """
 
-    __slots__ = ("_damage", "_folder", "_inherited_damage", "_prefix", "_state")
+    __slots__ = ("_damage", "_folder", "_inherited_damage", "_is_past", "_prefix", "_state")
 
-    def __init__(self, prefix: Prefix, folder: JournalFolder, state: State, damage: Sequence[Damage]) -> None:
+    def __init__(
+        self, prefix: Prefix, folder: JournalFolder, state: State, damage: Sequence[Damage], *, is_past: bool = False
+    ) -> None:
         self._prefix = prefix
         self._folder = folder
         self._state = state
+        self._is_past = is_past
         self._damage = tuple(damage)
         self._inherited_damage: tuple[Damage, ...] | None = None
 
@@ -88,6 +93,12 @@ class Run:
     def status(self) -> Status:
         """Equal to its name as a string: "RUNNING", "COMPLETED", "FAILED" or "CANCELLED"."""
         return self._state.status
+
+    @property
+    def silent_since(self) -> datetime | None:
+        """When the last event was recorded, where it is RUNNING, has recorded nothing for 10 minutes and is not known
+        to live on this machine: it may have lost its machine.  None else, and of the past."""
+        return None if self._is_past else silent_since(self.status, self.updated, journals_of(self._folder))
 
     @property
     def params(self) -> ParamsView:

@@ -9,6 +9,7 @@ from typing import Any
 from ..journal.damage import Damage, DamageKind
 from ..prefix import parse_prefix
 from ..state import Status
+from .silence import silent_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Summary:
     `seq` is the number of its last event, `sessions` how often it was opened, `started` when it was opened last,
     `created` and `updated` when its first and its last event were recorded; times are UTC.  `forked_from` is
     `prefix@seq` of what it was forked from.  `damage` is what does not replay.  Where nothing can be read `error` says
-    why, and `status` is None.
+    why, and `status` is None.  `silent_since` is when the last event was recorded of what is RUNNING and seems lost
+    (`silence.py`).
     """
 
     prefix: str
@@ -34,6 +36,7 @@ class Summary:
     damage: tuple[Damage, ...] = ()
     error: str | None = None
     forked_from: str | None = None
+    silent_since: datetime | None = None
 
 
 def summary_of(members: dict[str, Any]) -> Summary:
@@ -52,6 +55,7 @@ def summary_of(members: dict[str, Any]) -> Summary:
     for name in ("created", "started", "updated"):
         text = members.get(name)
         known[name] = datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    known["silent_since"] = silent_since(known["status"], known.get("updated"))
     known["damage"] = tuple(
         Damage(**{**each, "kind": DamageKind(each["kind"])}) for each in members.get("damage") or ()
     )

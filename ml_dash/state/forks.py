@@ -8,7 +8,7 @@
     becomes of the parent.  The fork begins with all of it but what is the parent's alone: its prefix, its times, and
     where in the bytes of its journal something was redacted.
  4. A session that was open there ends there for the fork, well and with reason `forked`: what becomes of it in the
-    parent is none of the fork's history.
+    parent is none of the fork's history.  Until the fork has a session of its own it is RUNNING, as its parent was.
 
 Pure: no I/O.
 """
@@ -22,12 +22,9 @@ from typing import Any, TypeVar
 from ..errors import PrefixError
 from ..prefix import parse_prefix
 from .draft import text
-from .nouns import Correction, Fork, FrozenDict, MetricState, Session, State, WriterState
+from .nouns import FORKED, Correction, Fork, FrozenDict, MetricState, Session, State, WriterState
 from .plain_state import from_state_members, state_members
 from .status import Status
-
-FORKED = "forked"
-"""Why a session has ended that was open when its experiment was forked."""
 
 
 def forked_payload(fork: Fork, parent: State) -> dict[str, Any]:

@@ -19,6 +19,10 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
+FORKED = "forked"
+"""Why a session has ended that was open when its experiment was forked."""
+
+
 class FrozenDict(dict[_Key, _Value]):
     """A dict that refuses to change; still a dict for `json`, `pickle`, `==` and `print`."""
 
@@ -242,8 +246,15 @@ class State:
 
     @property
     def status(self) -> Status:
-        """RUNNING while any session is open; then how the sessions of the newest overlapping group ended."""
-        return status_of(self.sessions.values())
+        """RUNNING while any session is open; then how the sessions of the newest overlapping group ended.
+
+        A fork that has no session of its own yet is RUNNING where its parent was at that event.
+        """
+        sessions = self.sessions.values()
+        was_running = self.fork is not None and any(session.reason == FORKED for session in sessions)
+        if was_running and all(session.is_inherited for session in sessions):
+            return Status.RUNNING
+        return status_of(sessions)
 
 
 EMPTY = State()
