@@ -12,6 +12,11 @@ def time_calls(call: Callable[[int], object], count: int, warm_up: int = 2_000) 
     """Calls `call(0…count-1)` in a tight loop; microseconds a call, the loop's own cost included."""
     for step in range(warm_up):
         call(step)
+    return percentiles(taken_ns(call, count))
+
+
+def taken_ns(call: Callable[[int], object], count: int) -> array[int]:
+    """The same, every call by itself, for whoever has to measure on before anything is sorted."""
     taken = array("q", bytes(8 * count))
     before = perf_counter_ns()
     for step in range(count):
@@ -19,7 +24,7 @@ def time_calls(call: Callable[[int], object], count: int, warm_up: int = 2_000) 
         now = perf_counter_ns()
         taken[step] = now - before
         before = now
-    return percentiles(taken)
+    return taken
 
 
 def time_paced_calls(call: Callable[[int], object], rate_hz: int, seconds: float) -> dict[str, float]:

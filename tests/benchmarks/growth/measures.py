@@ -17,7 +17,7 @@ from statistics import median
 from time import perf_counter, perf_counter_ns
 
 from .. import past
-from ..clockwork import time_calls
+from ..clockwork import percentiles, taken_ns, time_calls
 from ..measures import PREFIX, ours, sustained
 from ..page import ROOT
 
@@ -125,9 +125,10 @@ def writer(folder: Path, size: int) -> Figures:
     print("ready", flush=True)
     sys.stdin.readline()
     start_ns = perf_counter_ns()
-    figures = time_calls(record, size, warm_up=0)
+    taken = taken_ns(record, size)
     close()
-    return {**figures, "start_ns": float(start_ns), "end_ns": float(perf_counter_ns())}
+    end_ns = perf_counter_ns()
+    return {**percentiles(taken), "start_ns": float(start_ns), "end_ns": float(end_ns)}
 
 
 # --- more and more experiments ----------------------------------------------------------------------------------
