@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import suppress
-from errno import EACCES, EDQUOT, EINTR, EIO, ENOSPC, EROFS, ESTALE
+from errno import EACCES, EBADF, EDQUOT, EINTR, EIO, ENOSPC, EROFS, ESTALE
 from pathlib import Path
 
 import pytest
 
 from ml_dash.errors import MlDashError
 from ml_dash.journal.damage import DamageKind
+from ml_dash.journal.disk import OPERATING_SYSTEM
 from ml_dash.journal.folder import JournalFolder
 
+from ..promises import RecordProperty
 from .damage import Recorder, disk_of, drain, in_memory, on, read
 from .simulated_disk import Fault
 
@@ -76,7 +79,9 @@ def count_calls(folder: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
 @pytest.mark.parametrize("call", CALLS)
-def test_f6_any_call_may_fail_and_no_event_is_lost_or_doubled(tmp_path: Path, call: str, for_ever: bool) -> None:
+def test_f6_any_call_may_fail_and_no_event_is_lost_or_doubled(
+    tmp_path: Path, call: str, for_ever: bool, record_property: RecordProperty
+) -> None:
     count = count_calls(tmp_path)[call]
     assert count, f"{call} is never called: remove it from this list"
     step = max(1, count // 40)
@@ -102,6 +107,7 @@ def test_f6_any_call_may_fail_and_no_event_is_lost_or_doubled(tmp_path: Path, ca
             assert own == story.numbers_of(which)
         after = read(on(journal, disk.after_power_loss(nth)))
         assert after.numbers == reading.numbers, "durable means durable"
+        record_property("failing calls", 1)
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -139,3 +145,19 @@ def test_f6_a_full_disk_does_not_fill_up_with_attempts(tmp_path: Path) -> None:
     disk.faults = []
     recorder.flush()
     assert read(journal).numbers == [1, 2]
+
+
+def test_f6_what_a_file_server_says_on_closing_fails_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor = OPERATING_SYSTEM.create(str(tmp_path / "file"))
+    close = os.close
+
+    def close_and_complain(number: int) -> None:
+        close(number)
+        raise OSError(EIO, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close_and_complain)
+        OPERATING_SYSTEM.close(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        OPERATING_SYSTEM.close(descriptor)
+    assert caught.value.errno == EBADF
