@@ -218,8 +218,8 @@ def recover(prefix: str, *, dash_root: Root = None, dash_url: object = None) -> 
     """Makes a damaged journal fit to be written to, and gives what of it is given up.
 
     No byte is changed: a new segment declares which bytes do not replay.  What dead processes had accepted is
-    committed, and a redaction that was begun is finished.  Raises what `load` raises, and StorageError or LockError where
-    the folder cannot be written to.
+    committed, and a redaction that was begun is finished.  Raises what `load` raises, and StorageError or LockError
+    where the folder cannot be written to.
     """
     check_local(dash_url, "recovering")
     folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from errno import EIO
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +244,7 @@ def test_bytes_that_do_not_replay_are_freed_of_it(tmp_path: Path) -> None:
 def test_a_redaction_that_was_cut_short_reads_as_redacted_and_is_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: str
 ) -> None:
-    experiment = recorded(tmp_path)
+    recorded(tmp_path)
     at, line = next(
         (sum(map(len, lines[:index])), line)
         for lines in [segment(tmp_path).read_bytes().splitlines(keepends=True)]
@@ -262,13 +266,101 @@ def test_a_redaction_that_was_cut_short_reads_as_redacted_and_is_completed(
     assert load(tmp_path).params["db.password"] == "[redacted]*****"
     report = verified(tmp_path)
     assert (report.ok, [each.is_done for each in report.redactions]) == (True, [False])
-    with experiment.run:
-        experiment.params.set(lr=1)
     seq = redact(tmp_path, PARAMS, "db.password")
     assert [(each.seq, each.is_done) for each in verified(tmp_path).redactions] == [(seq, True)]
     assert load(tmp_path).params["db.password"] == "[redacted]*****"
     with pytest.raises(ConfigurationError, match="nothing of event 2 is left"):
         redact(tmp_path, PARAMS, "db.password")
+
+
+def recorded_once(root: Path) -> None:
+    with Experiment(PREFIX, dash_root=root, console=False).run as experiment:
+        experiment.params.set(password=SECRET)
+        experiment.metrics("train").log(step=1)
+
+
+def killed_at(root: Path, step: int, work: Callable[[], object]) -> bool:
+    """Whether a process that does `work` dies before its change number `step` of what is on disk."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def counting(name: str) -> Callable[..., Any]:
+            change = getattr(Disk, name)
+
+            def counted_change(*arguments: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+                return change(*arguments)
+
+            return counted_change
+
+        for name in ("create", "write", "overwrite", "rename", "publish", "remove", "sync_data", "sync_folder"):
+            setattr(Disk, name, counting(name))
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def have_a_session(root: Path) -> None:
+    with Experiment(PREFIX, dash_root=root, console=False).run:
+        pass
+
+
+FINISHERS: dict[str, Callable[[Path], object]] = {
+    "a session": have_a_session,
+    "a recovery": lambda root: ml_dash.recover(PREFIX, dash_root=root),
+    "an archiving": lambda root: ml_dash.archive(PREFIX, dash_root=root),
+}
+
+
+@pytest.mark.parametrize("finisher", FINISHERS)
+def test_a_redaction_that_is_killed_at_any_step_is_finished_by_whoever_comes_next(
+    tmp_path: Path, finisher: str
+) -> None:
+    recorded_once(tmp_path / "whole")
+    spools = Path(segment(tmp_path / "whole")).parent / "spool"
+    spools.mkdir(exist_ok=True)
+    (spools / "k1.jsonl.damaged").write_bytes(b"xx" + SECRET.encode() + b"yy")
+    load(tmp_path / "whole")
+    steps = [0, 0]
+    for step in count():
+        root = tmp_path / str(step)
+        shutil.copytree(tmp_path / "whole", root)
+        has_died = killed_at(root, step, partial(redact, root, PARAMS, "password"))
+        is_declared = bool(verified(root).redactions)
+        # Killed again, while it is finished.
+        killed_at(root, step % 7, partial(FINISHERS[finisher], root))
+        FINISHERS[finisher](root)
+        steps[is_declared] += 1
+        if is_declared:
+            assert (counted(root), counted(root, SECRET[:7])) == (0, 0), step
+            assert all(each.is_done for each in verified(root).redactions), step
+        else:
+            redact(root, PARAMS, "password")
+            assert counted(root) == 0, step
+        assert not os.path.exists(segment(root).parent / "redacting"), step
+        shutil.rmtree(root)
+        if not has_died:
+            break
+    assert min(steps) >= 3, steps
+
+
+def test_doctor_names_a_redaction_that_was_begun(tmp_path: Path) -> None:
+    recorded_once(tmp_path)
+    for step in count():
+        assert killed_at(tmp_path, step, lambda: redact(tmp_path, PARAMS, "password"))
+        if verified(tmp_path).redactions:
+            break
+    found = ml_dash_command(tmp_path, "doctor")
+    assert "a redaction was begun and not finished" in found.stdout + found.stderr
+    ml_dash_command(tmp_path, "recover", PREFIX)
+    assert counted(tmp_path) == 0
+    assert "a redaction was begun" not in ml_dash_command(tmp_path, "doctor").stdout
 
 
 # -- valid if and only if ----------------------------------------------------------------------------------------

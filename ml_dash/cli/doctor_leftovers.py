@@ -61,6 +61,10 @@ def _of_crashes(folder: JournalFolder, prefix: str) -> Iterator[Finding]:
         if name.endswith(".unsynced"):
             text = f"{folder.path}/{name}: the disk once failed to sync that segment"
             yield note(SECTION, prefix, text, f"Look after the disk; ml-dash verify {prefix} says whether all is there")
+    if os.path.exists(folder.redacting_path):
+        text = "a redaction was begun and not finished, so the value may still stand in the files"
+        advice = f"ml-dash recover {prefix} finishes it, as does whoever records there next"
+        yield wrong(SECTION, prefix, text, advice)
     if folder.temporary_paths() and not is_being_written(folder):
         yield note(SECTION, prefix, "a segment that was never finished", "Nothing to do: who writes next removes it")
 

@@ -32,7 +32,9 @@ from .drain import drain, has_dead
 from .expecting import Expecting
 from .folder import JournalFolder
 from .held import Holding
+from .redaction import finish_begun
 from .spool import Spool, Stream
+from .spool_shortcut import Caller, Shortcut, shortcut
 
 _living: WeakSet[Writer] = WeakSet()
 
@@ -41,7 +43,7 @@ class Writer(Expecting):
     """One process that records into one journal.
 
     Raises StorageError, LockError, JournalCorruptError or JournalVersionError where the journal cannot be opened for
-    appending.  What dead writers had accepted is committed first.
+    appending.  What dead writers had accepted is committed first, and a redaction that was begun is finished.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Writer(Expecting):
             with self._appender.at_end():
                 drain(folder, self._appender)
                 self._sync_end()
+            finish_begun(folder)
             spool, self._committer = self._start(self._appender, self._appender.position, must_persist=True)
             self._use(spool)
         except OSError as error:
@@ -97,6 +100,10 @@ class Writer(Expecting):
     def record_stream(self, stream: Stream, fields: dict[str, Any]) -> None:
         """One event of many alike; `stream` is of this writer, and nobody changes `fields` meanwhile."""
         self._spool.append_stream(stream, fields)
+
+    def shortcut(self, stream: Stream, caller: Caller) -> Shortcut:
+        """The short way of events of this stream, as long as `record_stream` stays what it is now."""
+        return shortcut(self._spool, stream, self, caller)
 
     def record(self, event_type: str, data: dict[str, Any]) -> int:
         """Any other event; its time, in microseconds since 1970."""

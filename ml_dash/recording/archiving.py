@@ -19,6 +19,7 @@ from ..journal.checkpoint import save_rewritten
 from ..journal.damage import DamageKind
 from ..journal.folder import JournalFolder
 from ..journal.reader import JournalReader
+from ..journal.redaction import finish_begun
 from ..journal.segment_file import file_status, is_archived, open_segment, zstandard
 from ..journal.survey import Survey, survey
 from ..prefix import parse_prefix
@@ -74,6 +75,7 @@ def archive(
     check_local(dash_url, "archiving")
     folder = own_folder_of(parse_prefix(prefix), root_of(dash_root))
     zstandard("Archiving")
+    finish_begun(folder)
     with reading(folder):
         found = survey(folder)
     try:

@@ -4,11 +4,10 @@ This is the one rewrite there is.  Its order survives a kill at any moment:
 
  1. Under the journal's lock everything there is is synced.  Then an `event.redacted` is appended and synced: it says
     which commit, which bytes of it, and what stands there instead (`journal/format.py` has what that makes valid).
- 2. Only then the bytes are replaced, by as many others, and synced.  Killed before that, the value is still there:
-    doing it again completes it, and `verify` says so until then.
- 3. What else may hold the value is freed of it: the cache is removed, abandoned files are, and in bytes that do not
-    replay, damaged spools included, the value is overwritten where it stands whole.
- 4. A spool that the event went through must be gone: the writer's session has to be over.
+ 2. Only then the bytes are replaced, by as many others, and synced, and what else may hold the value is freed of it.
+    `journal/redaction.py` has the order.  Killed before all of it is done, the next one who opens the journal to
+    record, or redacts again, finishes it; `verify` and `doctor` say so until then.
+ 3. A spool that the event went through must be gone: the writer's session has to be over.
 
 A reader that was folding at this moment may write the cache once more, from before; the next reader replaces that one.
 What cannot be reached from here keeps the value: copies, backups, file system snapshots, a terminal, other events that
@@ -20,19 +19,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError, ExperimentError, StorageError
-from ..facts.codec import CodecError, decode_events, events_of
+from ..facts.codec import CodecError, decode_events
 from ..facts.events import EVENT_REDACTED, EXPERIMENT_FORKED, Event
 from ..history import Root
 from ..ids import new_id
 from ..journal.appender import Appender
-from ..journal.archive import make_plain, rewriting
 from ..journal.checkpoint import Trust
-from ..journal.damage import Damage
+from ..journal.declarations import Place, declared_in
 from ..journal.drain import drain, is_alive
 from ..journal.folder import JournalFolder
 from ..journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash, patched, stated_hash
 from ..journal.reader import JournalReader
-from ..journal.segment_file import open_segment
+from ..journal.redaction import begin, bytes_of, finish, finishing
 from ..journal.writer import refuse_if_held
 from ..prefix import parse_prefix
 from ..reading.listing import own_folder_of, root_of
@@ -40,7 +38,6 @@ from ..reading.origins import own_number, whole
 from ..reading.sources import check_local
 from ..state.forks import born_of, fork_of
 from ..state.nouns import Redaction
-from ..state.redactions import redactions_in
 from .redaction_places import patches_for
 from .remarks import event_at, remark_batch, who
 
@@ -90,8 +87,8 @@ def redact(
     trust = Trust(folder)
     appender = Appender(folder, new_id(), trusted=trust, on_sealed=trust.sealed)
     try:
-        with rewriting(folder):
-            redacted = _redact(folder, appender, event, field, reason)
+        with finishing(folder) as finished:
+            redacted = _redact(folder, appender, event, field, reason, finished)
         # Where it was merged with those of other machines, that is done anew, without the value.
         whole(folder)
         return redacted
@@ -104,7 +101,9 @@ def redact(
         appender.close()
 
 
-def _redact(folder: JournalFolder, appender: Appender, event: Event, field: str | None, reason: str) -> int:
+def _redact(
+    folder: JournalFolder, appender: Appender, event: Event, field: str | None, reason: str, finished: set[Place]
+) -> int:
     with appender.at_end():
         drain(folder, appender)
     # A fence behind the commit: only so is what stands there told from a torn tail once it has changed.
@@ -116,26 +115,30 @@ def _redact(folder: JournalFolder, appender: Appender, event: Event, field: str 
                 "value. End that session, then redact"
             )
         found = _find(folder, event.seq)
-        patches, literals = patches_for(found.line, len(found.text), event, field)
+        patches = patches_for(found.line, len(found.text), event, field)
         place = (found.line.segment, found.line.offset)
         earlier = [each for each in _declared(folder) if (each.segment, each.offset) == place]
         declared = earlier[-1].patches if earlier else {}
         patches = {**declared, **patches}
         if patches != declared:
-            seq = _declare(appender, found, event, field, reason, patches)
-            appender.sync()
-        elif patched(found.text, patches) != found.text:
-            # Whoever declared it was killed before order 2.
+            seq = _declare(folder, appender, found, event, field, reason, patches)
+        elif place in finished or patched(found.text, patches) != found.text:
+            # Whoever declared it was killed, or the disk failed, before order 2 was done.
             seq = earlier[-1].seq
         else:
             raise ConfigurationError(f"nothing of event {event.seq} is left to redact: a marker stands there already")
-        _carry_out(folder, found, patches)
-        _clean_up(folder, appender.damage, literals)
+        finish(folder)
     return seq
 
 
 def _declare(
-    appender: Appender, found: Found, event: Event, field: str | None, reason: str, patches: dict[str, str]
+    folder: JournalFolder,
+    appender: Appender,
+    found: Found,
+    event: Event,
+    field: str | None,
+    reason: str,
+    patches: dict[str, str],
 ) -> int:
     """Order 1.  Raises ConfigurationError where what would stand there cannot be decoded."""
     body = patched(found.text, patches)[:-HASH_TAIL_BYTES]
@@ -163,58 +166,17 @@ def _declare(
     }
     at = appender.position
     assert at is not None
+    begin(folder)
     appender.append([remark_batch(EVENT_REDACTED, payload, event.session)])
+    appender.sync()
     return at.next_seq
-
-
-def _carry_out(folder: JournalFolder, found: Found, patches: dict[str, str]) -> None:
-    """Order 2.  A segment that was archived is plain from here on."""
-    line = found.line
-    make_plain(folder, line.segment)
-    with_patches = patched(found.text, patches)
-    folder.disk.overwrite(folder.segment_path(line.segment), line.offset, with_patches)
-
-
-def _clean_up(folder: JournalFolder, damage: list[Damage], literals: set[bytes]) -> None:
-    """Order 3."""
-    disk = folder.disk
-    for name in disk.list_names(folder.path):
-        if name.endswith(".new") or name == "checkpoint.json":
-            disk.remove(f"{folder.path}/{name}")
-    for name in folder.damaged_spools():
-        path = f"{folder.spool_folder}/{name}"
-        descriptor = disk.open_read(path)
-        try:
-            _overwrite_all(folder, path, disk.read_at(descriptor, 0, disk.size_of(descriptor)), 0, literals)
-        finally:
-            disk.close(descriptor)
-    for each in damage:
-        path = folder.segment_path(each.segment)
-        data = _bytes_of(folder, each.segment, each.offset, each.bytes)
-        if any(literal in data for literal in literals):
-            make_plain(folder, each.segment)
-        _overwrite_all(folder, path, data, each.offset, literals)
-
-
-def _overwrite_all(folder: JournalFolder, path: str, data: bytes, offset: int, literals: set[bytes]) -> None:
-    """`data` stands in the file from `offset` on."""
-    for literal in literals:
-        at = data.find(literal)
-        while at >= 0:
-            folder.disk.overwrite(path, offset + at, b"*" * len(literal))
-            at = data.find(literal, at + 1)
 
 
 # -- where an event stands ---------------------------------------------------------------------------------------
 
 
 def _declared(folder: JournalFolder) -> list[Redaction]:
-    found: list[Redaction] = []
-    for line in JournalReader(folder).commits():
-        if EVENT_REDACTED.encode("ascii") in line.events:
-            blocks = decode_events(line.events, line.count)
-            found += redactions_in(events_of(blocks, line.first, line.time_us, line.writer, line.session))
-    return found
+    return [each for line in JournalReader(folder).commits() for each in declared_in(line)]
 
 
 def _find(folder: JournalFolder, seq: int) -> Found:
@@ -225,16 +187,11 @@ def _find(folder: JournalFolder, seq: int) -> Found:
             before, position = _hash_before(folder, line), reader.position
             if before is None or position is None:
                 break
-            text = _bytes_of(folder, line.segment, line.offset, line.end - line.offset - 1)
+            text = bytes_of(folder, line.segment, line.offset, line.end - line.offset - 1)
             return Found(line, text, before, position.journal)
     raise StorageError(f"event {seq} of {folder.path} stands behind damage and cannot be redacted; look at `verify`")
 
 
 def _hash_before(folder: JournalFolder, line: CommitLine) -> str | None:
     start = max(0, line.offset - HASH_TAIL_BYTES - 1)
-    return stated_hash(_bytes_of(folder, line.segment, start, line.offset - start - 1))
-
-
-def _bytes_of(folder: JournalFolder, segment: int, offset: int, count: int) -> bytes:
-    with open_segment(folder, segment) as file:
-        return file.read_at(offset, count)
+    return stated_hash(bytes_of(folder, line.segment, start, line.offset - start - 1))

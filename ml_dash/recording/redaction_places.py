@@ -19,14 +19,10 @@ from ..state.redactions import Path, leaves_in, marker
 
 KEPT = frozenset("session parent id seq level stream name checksum segment offset bytes hash now patches".split())
 """Members that other events refer to, or that say what an event is: no secret stands there."""
-LITERAL_BYTES_MIN = 6
-"""A shorter value is not searched for in bytes that do not replay: it would be found everywhere."""
 
 
-def patches_for(
-    line: CommitLine, line_bytes: int, event: Event, field: str | None
-) -> tuple[dict[str, str], set[bytes]]:
-    """What is to stand where, by offset in the line of `line_bytes` without newline; and what stands there now.
+def patches_for(line: CommitLine, line_bytes: int, event: Event, field: str | None) -> dict[str, str]:
+    """What is to stand where, by offset in the line of `line_bytes` without newline.
 
     Raises ConfigurationError.
     """
@@ -42,7 +38,6 @@ def patches_for(
     ]
     start = line_bytes - HASH_TAIL_BYTES - len(line.events)
     patches: dict[str, str] = {}
-    literals: set[bytes] = set()
     is_found = False
     for path, begin, end in leaves_in(line.events):
         place = next((place for place in places if path[: len(place)] == place), None)
@@ -59,11 +54,9 @@ def patches_for(
         new, old = marker(end - begin), line.events[begin:end]
         if old != new.encode("ascii"):
             patches[str(start + begin)] = new
-            if len(old) - 2 >= LITERAL_BYTES_MIN:
-                literals.add(old[1:-1] if is_text else old)
     if not is_found:
         raise ConfigurationError(f"event {event.seq} ({event.type}) has no text{_there(field)} that could be redacted")
-    return patches, literals
+    return patches
 
 
 def _there(field: str | None) -> str:
