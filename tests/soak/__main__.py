@@ -4,7 +4,6 @@
 --seed S       which choices are made; given again they are made again, at other moments
 --writers W    how many writers at a time (6)
 --keep DIR     where all of it stays; else a temporary folder, which stays where something is wrong
---no-redactions   leaves out what spec/soak.md lists as not mended
 --write FILE   appends the report to a page
 """
 
@@ -26,7 +25,6 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--writers", type=int, default=6)
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--no-redactions", action="store_true")
     parser.add_argument("--write", type=Path)
     return parser.parse_args(arguments)
 
@@ -48,8 +46,6 @@ def main() -> int:
     if any(home.iterdir()):
         sys.exit(f"{home} is not empty: expected a folder of its own for this soak")
     out_of_reach(home)
-    if given.no_redactions:
-        (home / "no-redactions").touch()
     # Only now: what the package reads from the environment is set.
     from .conductor import Conductor
     from .ending import compare

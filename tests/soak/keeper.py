@@ -24,8 +24,6 @@ def keep(world: World, journal: Journal, seed: str) -> None:
     try:
         if chosen == "ship":
             ship(world, journal.machine)
-        elif chosen == "redact" and (world.home / "no-redactions").exists():
-            return
         elif chosen == "redact":
             redact_one(world, random)
         else:
