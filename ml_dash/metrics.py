@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ConfigurationError, LockError, StorageError
 from .facts.events import METRIC_DESCRIBED, METRIC_LOGGED
 from .facts.value_forms import describe
+from .journal.spool_shortcut import Shortcut, closed
 from .opening.recorder import Recorder
 from .recording.metric_buffers import MetricBuffers, SummaryCache
 from .recording.param_forms import key_text
@@ -130,10 +131,11 @@ class MetricBuilder:
     def __init__(self, recorder: Recorder, buffers: MetricBuffers, name: str | None) -> None:
         self.name = name
         self._recorder = recorder
-        self._of_thread = recorder.of_thread
         self._buffers = buffers
         # In one tuple: another thread must never see the stream of one writer with another one.
         self._bound: tuple[Writer | None, Any] = (None, None)
+        self._shortcut: Shortcut = closed
+        self._shortcut_of: object = None
         self._description: dict[str, Any] = {}
         self._is_described = True
         self.summary_cache = SummaryCache(self)
@@ -147,23 +149,36 @@ class MetricBuilder:
         time of the call.  `_flush=True` flushes.  Raises ConfigurationError for a `_ts` that is no time,
         ExperimentError where the experiment is not open.
         """
+        if not self._shortcut(fields):
+            self._log(fields)
+        return self
+
+    def _log(self, fields: dict[str, Any]) -> None:
+        """The long way of a point, which opens the shortcut for those that follow."""
         writer, stream = self._bound
         if writer is not self._recorder.open_writer or writer is None:
             writer, stream = self._bind()
         if "_ts" in fields or "_flush" in fields:
-            return self._log_specially(writer, stream, fields)
-        writer.record_stream(stream, fields)
-        self._of_thread.timestamp = time()
-        return self
+            self._log_specially(writer, stream, fields)
+            return
+        # Another one while a thread is held back, and after a fork.
+        record_stream = writer.record_stream
+        record_stream(stream, fields)
+        self._recorder.set_last_timestamp(time())
+        if self._shortcut_of != record_stream:
+            self._shortcut_of, self._shortcut = record_stream, writer.shortcut(stream, self._recorder)
+            if not self._is_described:
+                self._shortcut_of, self._shortcut = None, closed
 
-    def _log_specially(self, writer: Writer, stream: Stream, fields: dict[str, Any]) -> MetricBuilder:
+    def _log_specially(self, writer: Writer, stream: Stream, fields: dict[str, Any]) -> None:
         flush, given = fields.pop("_flush", False), fields.pop("_ts", None)
         timestamp = time() if given is None else timestamp_of(self._recorder, given)
         if given is not None:
             fields["_ts"] = timestamp
         writer.record_stream(stream, fields)
-        self._of_thread.timestamp = timestamp
-        return self.flush() if flush else self
+        self._recorder.set_last_timestamp(timestamp)
+        if flush:
+            self.flush()
 
     def flush(self) -> MetricBuilder:
         """Puts what was recorded on disk; returns self.
@@ -197,11 +212,12 @@ class MetricBuilder:
         new = {key: value for key, value in given.items() if value is not None and key not in self._description}
         if new:
             self._description |= {key: _DESCRIBED_AS[key](value) for key, value in new.items()}
-            self._is_described = False
-            self._bound = (None, None)
+            self._describe_again()
 
     def _describe_again(self) -> None:
+        # In this order: a thread that opens the shortcut meanwhile looks behind itself.
         self._is_described, self._bound = False, (None, None)
+        self._shortcut_of, self._shortcut = None, closed
 
     # -- reading -------------------------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ class Expecting(ABC):
 
     def _route(self) -> None:
         """Where a recording call goes: straight into the spool, as one call less is a twentieth of what it costs."""
+        self._spool.is_direct = not self._holding.is_any
         if self._holding.is_any:
             self.record_stream = self._record_stream_or_hold
             self.record = self._record_or_hold

@@ -42,10 +42,10 @@ MEMORY_BYTES_MAX = 1024 * 1024 * 1024
 FILLED_MAX = 8
 """So many files that take no further row may wait for the committer to give them back."""
 
-_PASSTHROUGH = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+PASSTHROUGH = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _dumps = orjson.dumps
 _join = b"".join
-_LETTER_U = ord("u")
+LETTER_U = ord("u")
 
 
 class SpoolLeft(Exception):
@@ -57,8 +57,9 @@ class Spool:
     below "committing" by the committer's thread alone.
 
     `wake()` is called after a row that finds the committer asleep.  In a forked child, to whom this spool does not
-    belong, `own()` gives the one that does, and rows go there.  With `must_persist` the constructor raises OSError
-    or LockError where there can be no file; else the spool begins in memory, as rule 6 says.
+    belong, `own()` gives the one that does, and rows go there.  `is_direct` says whether no thread's events are held
+    back, so that a recording call may come by the shortcut (`spool_shortcut.py`).  With `must_persist` the constructor
+    raises OSError or LockError where there can be no file; else the spool begins in memory, as rule 6 says.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Spool:
     ) -> None:
         self._folder = folder
         self._alarm = alarm
-        self._wake = wake
+        self.wake = wake
         self._own = own
         self._is_strict = is_strict
         self._memory_bytes_max = memory_bytes_max
@@ -93,6 +94,7 @@ class Spool:
         self.dropped = 0
         self.is_left = False
         self.is_committer_asleep = False
+        self.is_direct = True
         try:
             self._file = self._files.open_first()
         except (OSError, LockError) as error:
@@ -103,7 +105,7 @@ class Spool:
             self._file = self._files.open_in_memory(1, 0, b"")
         self._filled: deque[SpoolFile] = deque()
         self._oldest = self._file
-        self._fast_add: Callable[[bytes], Any] = self._file.fast_add or _no_place
+        self.fast_add: Callable[[bytes], Any] = self._file.fast_add or _no_place
         self.cursor = SpoolCursor(self._file)
 
     # -- recording -----------------------------------------------------------------------------------------------
@@ -113,10 +115,10 @@ class Spool:
         time_ns = now_ns()
         try:
             try:
-                body = _dumps([time_ns, stream.numbers[tuple(fields)], *fields.values()], None, _PASSTHROUGH)
+                body = _dumps([time_ns, stream.numbers[tuple(fields)], *fields.values()], None, PASSTHROUGH)
                 # orjson says null for NaN and infinities without a word; None is rare enough to be looked at again.
                 # Looking for the letter first is six times as fast.
-                if _LETTER_U in body and b"null" in body:
+                if LETTER_U in body and b"null" in body:
                     body = self._odd_row(time_ns, stream, fields)
             except (KeyError, TypeError, ValueError, RecursionError):
                 body = self._odd_row(time_ns, stream, fields)
@@ -124,14 +126,14 @@ class Spool:
             # because a training that logs now and then finds the code for that in no cache: 2 of 7 µs.
             row = _join((_dumps(adler32(body)), b",", body, b"\n"))
             try:
-                self._fast_add(row)
+                self.fast_add(row)
             except ValueError:
                 self._add(row)
         except SpoolLeft:
             self._own().append_stream(stream, fields)
             return
         if self.is_committer_asleep:
-            self._wake()
+            self.wake()
 
     def append_event(self, event_type: str, data: dict[str, Any]) -> int:
         """Any other event; its time, in microseconds since 1970.  Never raises for a value."""
@@ -141,12 +143,12 @@ class Spool:
         except SpoolLeft:
             return self._own().append_event(event_type, data)
         if self.is_committer_asleep:
-            self._wake()
+            self.wake()
         return time_ns // 1000
 
     def _append(self, row: bytes) -> None:
         try:
-            self._fast_add(row)
+            self.fast_add(row)
         except ValueError:
             self._add(row)
 
@@ -196,7 +198,7 @@ class Spool:
             if len(self._filled) > FILLED_MAX:
                 self._filled.popleft().give_back()
             # It makes the next file before this loop needs one.
-            self._wake()
+            self.wake()
         self._open_fast_way()
 
     def _is_added(self, file: SpoolFile, row: bytes) -> bool:
@@ -208,7 +210,7 @@ class Spool:
 
     def _open_fast_way(self) -> None:
         if self._refusal is None and not self._forking_threads:
-            self._fast_add = self._file.fast_add or _no_place
+            self.fast_add = self._file.fast_add or _no_place
 
     # -- from file to file ---------------------------------------------------------------------------------------
 
@@ -276,7 +278,7 @@ class Spool:
         if self.is_ended:
             return
         self._refusal = refusal
-        self._fast_add = _no_place
+        self.fast_add = _no_place
         self._open_fast_way()
 
     def end(self) -> None:
@@ -292,7 +294,7 @@ class Spool:
         """Until `after_fork` every row goes the slow way, which knows a child from its parent: the child's first
         instructions run before anybody can tell it to leave, and what it adds to the shared map would destroy ours."""
         self._forking_threads.add(get_ident())
-        self._fast_add = _no_place
+        self.fast_add = _no_place
 
     def after_fork(self) -> None:
         self._forking_threads.discard(get_ident())
@@ -301,7 +303,7 @@ class Spool:
     def leave(self) -> None:
         """In a forked child: gives up what is the parent's, without a trace and without taking a lock."""
         self.is_left = True
-        self._fast_add = _no_place
+        self.fast_add = _no_place
         for file in self._chain():
             file.close()
         self._files.leave()

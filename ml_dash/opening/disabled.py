@@ -11,6 +11,7 @@ from ..clock import now_us
 from ..journal.disk import Disk, FileStatus
 from ..journal.folder import JournalFolder
 from ..journal.spool import Stream
+from ..journal.spool_shortcut import Caller, Shortcut, closed
 from ..journal.writer import Writer
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class NullWriter(Writer):
 
     def record_stream(self, stream: Stream, fields: dict[str, Any]) -> None:
         return
+
+    def shortcut(self, stream: Stream, caller: Caller) -> Shortcut:
+        return closed
 
     def record(self, event_type: str, data: dict[str, Any]) -> int:
         return now_us()

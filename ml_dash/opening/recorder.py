@@ -35,9 +35,9 @@ def not_started() -> ExperimentError:
 class Recorder:
     """Belongs to one Experiment; it opens and closes it, components only use it.
 
-    `console` says whether log lines are printed, `disabled` that nothing is recorded.  Where a metric logs a point a
-    call less counts: `open_writer` is what `writer()` gives, or None, `of_thread.timestamp` what `set_last_timestamp`
-    sets.
+    `console` says whether log lines are printed, `disabled` that nothing is recorded.  Where a metric logs a point each
+    call and each object counts: `open_writer` is what `writer()` gives, or None; of the main thread the last timestamp
+    is `main_time`, because a thread's own place is a second one to look up.
     """
 
     def __init__(self, *, console: bool = True, disabled: bool = False) -> None:
@@ -51,6 +51,8 @@ class Recorder:
         self._others: OthersHere | OthersOnServer | None = None
         self._whole: Replay | None = None
         self._whole_process = 0
+        self.main_thread = threading.main_thread().ident or 0
+        self.main_time: float | None = None
         self.of_thread = threading.local()
 
     # -- what components use -------------------------------------------------------------------------------------
@@ -114,10 +116,16 @@ class Recorder:
 
     def last_timestamp(self) -> float | None:
         """What `_ts=-1` stands for: the last `_ts` that this thread recorded in any metric or track of it."""
-        return getattr(self.of_thread, "timestamp", None)
+        is_main = threading.get_ident() == self.main_thread
+        time: float | None = self.main_time if is_main else getattr(self.of_thread, "timestamp", None)
+        # What came by the shortcut is in nanoseconds.
+        return time / 1e9 if type(time) is int else time
 
     def set_last_timestamp(self, value: float) -> None:
-        self.of_thread.timestamp = value
+        if threading.get_ident() == self.main_thread:
+            self.main_time = value
+        else:
+            self.of_thread.timestamp = value
 
     # -- what the experiment uses --------------------------------------------------------------------------------
 
