@@ -39,6 +39,19 @@ Redactions = Mapping[tuple[int, int], Redaction]
 """By the segment and the offset of the line; of several declarations of one line, the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a client wants to add: bytes of a segment from `offset` on.
+
+    `before` is the hash of the line that the client believes to be before it; None: nothing is stored, it believes.
+    """
+
+    segment: int
+    offset: int
+    data: bytes
+    before: str | None
+
+
 class InvalidChain(Exception):
     """The batch does not verify; `offset` is the place in the segment from which on it does not."""
 

@@ -27,6 +27,7 @@ import orjson
 from ..clock import now_us
 from ..journal.chain import read_header
 from ..journal.declarations import redaction_in
+from ..journal.format import GENESIS_HASH, HASH_TAIL_BYTES, stated_hash
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
 from ..state.redactions import declaration
@@ -218,6 +219,25 @@ async def first_of(store: Store, piece: Piece) -> int:
     if found is None:
         raise DamagedCopy(f"{piece.path} does not begin with a line of a journal")
     return int(found[1])
+
+
+async def stored_bytes(store: Store, copy: Copy, segment: int, start: int, end: int) -> bytes:
+    # The lock of the copy is held: nothing moves meanwhile but by another process, and then this raises Missing.
+    parts = []
+    while start < end:
+        piece = copy.pieces.at(segment, start)
+        if piece is None:
+            break
+        parts.append(await store.read(piece.path, start - piece.start, min(end, piece.end) - piece.start))
+        start = piece.end
+    return b"".join(parts)
+
+
+async def hash_before(store: Store, copy: Copy, segment: int, offset: int) -> str:
+    if offset == 0:
+        return GENESIS_HASH
+    tail = await stored_bytes(store, copy, segment, max(0, offset - HASH_TAIL_BYTES - 1), offset)
+    return stated_hash(tail[:-1]) or GENESIS_HASH
 
 
 def folder_of(prefix: str, journal: str) -> str:

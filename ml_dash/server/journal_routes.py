@@ -25,14 +25,15 @@ from ..remote.protocol import (
     Head,
 )
 from ..state.redactions import declaration
-from .append import InvalidChain
+from .append import Batch, InvalidChain
 from .authentication import identify
 from .bodies import json_body
 from .following import Follower
-from .journals import Batch, Diverged, InvalidRedaction, Stale
+from .journals import Diverged, Stale
 from .lines import lines_behind
 from .problems import Problem
 from .ranges import answer_bytes
+from .redacting import InvalidRedaction
 from .requests import (
     check_query,
     checked_number,

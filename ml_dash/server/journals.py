@@ -26,17 +26,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clock import monotonic_s, now_us
-from ..journal.chain import Position, read_header
-from ..journal.declarations import REDACTED_IN_BYTES, declared_in, redaction_in
-from ..journal.format import GENESIS_HASH, HASH_TAIL_BYTES, Previous, stated_hash
+from ..journal.declarations import REDACTED_IN_BYTES, redaction_in
+from ..journal.format import GENESIS_HASH, Previous
 from ..remote.protocol import Head
 from ..state.nouns import Redaction
 from .append import (
+    Batch,
     InvalidChain,
     Verified,
-    commits_in,
     header_of,
-    is_about,
     masked,
     verify_continuation,
     verify_first,
@@ -51,7 +49,8 @@ from .compaction import (
     SWEEP_INTERVAL_S,
     compact,
 )
-from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, encode_declaration, first_of, read_segment
+from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, first_of, hash_before, read_segment, stored_bytes
+from .redacting import InvalidRedaction, carry_out, declare, fits, redactions_of
 from .store import Missing, Store, StoreError, Taken
 
 INDEX = "index"
@@ -76,23 +75,6 @@ class Diverged(Exception):
     def __init__(self, head: Head | None) -> None:
         super().__init__("the journal goes on differently here")
         self.head = head
-
-
-class InvalidRedaction(Exception):
-    """A declaration is not about a line as it is stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a client wants to add: bytes of a segment from `offset` on.
-
-    `before` is the hash of the line that the client believes to be before it; None: nothing is stored, it believes.
-    """
-
-    segment: int
-    offset: int
-    data: bytes
-    before: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +228,7 @@ class Journals:
 
     async def _left_out(self, copy: Copy, head: Head, accepted: Previous) -> bytes:
         """The stored bytes behind what a header accepts.  Raises Diverged where no stored line ends there."""
-        stored = await self._stored(copy, head.segment, 0, head.offset)
+        stored = await stored_bytes(self.store, copy, head.segment, 0, head.offset)
         line_start = stored.rfind(b"\n", 0, max(0, accepted.bytes - 1)) + 1
         line = stored[line_start : accepted.bytes]
         if not line.endswith(b',"hash":"%b"}\n' % accepted.hash.encode("ascii")):
@@ -259,10 +241,12 @@ class Journals:
             raise Diverged(head)
         if not batch.data.endswith(b"\n"):
             raise InvalidChain("a batch is whole lines, and at least one", batch.offset)
-        stored = await self._stored(copy, batch.segment, batch.offset, min(size, batch.offset + len(batch.data)))
+        stored = await stored_bytes(
+            self.store, copy, batch.segment, batch.offset, min(size, batch.offset + len(batch.data))
+        )
         sent = batch.data[: len(stored)]
         if copy.redactions:
-            before = await self._hash_before(copy, batch.segment, batch.offset)
+            before = await hash_before(self.store, copy, batch.segment, batch.offset)
             place = batch.segment, batch.offset, copy.journal, before, copy.redactions
             sent, stored = masked(sent, *place), masked(stored, *place)
         if sent != stored:
@@ -275,19 +259,8 @@ class Journals:
         has_redacted = REDACTED_IN_BYTES in batch.data
         if has_redacted:
             # Whoever stored it may have been killed before it followed what is declared there.
-            await self._carry_out(copy, copy.redactions.values())
+            await carry_out(self.store, copy, copy.redactions.values())
         return Stored(copy.head or head, 0, 0, has_redacted)
-
-    async def _stored(self, copy: Copy, segment: int, start: int, end: int) -> bytes:
-        # The lock of the copy is held: nothing moves meanwhile but by another process, and then this raises Missing.
-        parts = []
-        while start < end:
-            piece = copy.pieces.at(segment, start)
-            if piece is None:
-                break
-            parts.append(await self.store.read(piece.path, start - piece.start, min(end, piece.end) - piece.start))
-            start = piece.end
-        return b"".join(parts)
 
     async def _create(self, prefix: str, copy: Copy, batch: Batch, verified: Verified) -> Stored:
         """Raises Taken where another process was first."""
@@ -296,8 +269,8 @@ class Journals:
         data = batch.data
         before = copy.head.hash if copy.head is not None else GENESIS_HASH
         if REDACTED_IN_BYTES in data:
-            redactions = [each for each in _redactions_of(batch, copy) if await self._fits(copy, each, batch)]
-            await self._declare(copy, redactions)
+            redactions = [each for each in redactions_of(batch, copy) if await fits(self.store, copy, each, batch)]
+            await declare(self.store, copy, redactions)
         if copy.redactions:
             data = masked(data, batch.segment, batch.offset, copy.journal, before, copy.redactions)
         path, believed_us = copy.next_path(), copy.checked_us
@@ -307,7 +280,7 @@ class Journals:
             copy.forget()
             raise Taken(path)
         copy.add(verified.head, len(data))
-        await self._carry_out(copy, redactions)
+        await carry_out(self.store, copy, redactions)
         self.bell.ring(prefix)
         if len(copy.pieces) % LOOK_EVERY_OBJECTS == 0 and monotonic_s() - copy.looked_s >= LOOK_INTERVAL_S:
             self._start(self._compact(copy))
@@ -350,7 +323,7 @@ class Journals:
             # What fails here is tried again after so many objects more; nothing depends on it.
             with suppress(StoreError, Missing, DamagedCopy):
                 if await compact(self.store, copy):
-                    await self._carry_out(copy, copy.redactions.values())
+                    await carry_out(self.store, copy, copy.redactions.values())
 
     def close(self) -> None:
         for task in self._tasks:
@@ -371,64 +344,16 @@ class Journals:
                 redaction = redaction_in(each)
                 if redaction is None:
                     raise InvalidRedaction("a declaration has the members of an `event.redacted`")
-                if not await self._fits(copy, redaction, None):
+                if not await fits(self.store, copy, redaction, None):
                     raise InvalidRedaction(
                         f"segment {redaction.segment} has no line at byte {redaction.offset} that this could be about"
                     )
                 redactions.append(redaction)
             if redactions:
                 await self._index(prefix, journal)
-            await self._declare(copy, redactions)
-            await self._carry_out(copy, redactions)
+            await declare(self.store, copy, redactions)
+            await carry_out(self.store, copy, redactions)
             return copy.head
-
-    async def _fits(self, copy: Copy, redaction: Redaction, batch: Batch | None) -> bool:
-        """Whether it is about the line that is stored at its place, or that the batch has there.
-
-        Of a line that is still to come nobody knows; it is looked at when it comes.
-        """
-        segment, start, end = redaction.segment, redaction.offset, redaction.offset + redaction.bytes
-        size = copy.pieces.size_of(segment) or 0
-        if end <= size:
-            line = await self._stored(copy, segment, start, end)
-            return is_about(line, redaction, await self._hash_before(copy, segment, start), copy.journal)
-        if batch is not None and batch.segment == segment and batch.offset < start < end:
-            at = start - batch.offset
-            above = stated_hash(batch.data[max(0, at - HASH_TAIL_BYTES - 1) : at - 1])
-            line = batch.data[at : end - batch.offset]
-            return above is not None and is_about(line, redaction, above, copy.journal)
-        return batch is None and start >= size
-
-    async def _hash_before(self, copy: Copy, segment: int, offset: int) -> str:
-        if offset == 0:
-            return GENESIS_HASH
-        tail = await self._stored(copy, segment, max(0, offset - HASH_TAIL_BYTES - 1), offset)
-        return stated_hash(tail[:-1]) or GENESIS_HASH
-
-    async def _declare(self, copy: Copy, redactions: Iterable[Redaction]) -> None:
-        for each in redactions:
-            data = encode_declaration(each)
-            path = copy.redaction_path(data)
-            with suppress(Taken):
-                await self.store.create(path, data)
-            copy.declare(path, data)
-            await self.store.clear_up()
-
-    async def _carry_out(self, copy: Copy, redactions: Iterable[Redaction]) -> None:
-        """Puts the patches into what is stored; all that are declared, whoever declared them, until nothing changes."""
-        wanted = {(each.segment, each.offset) for each in redactions}
-        while wanted:
-            for piece in copy.pieces:
-                if any(piece.segment == segment and piece.start <= at < piece.end for segment, at in wanted):
-                    stored = await self.store.read(piece.path)
-                    before = await self._hash_before(copy, piece.segment, piece.start)
-                    changed = masked(stored, piece.segment, piece.start, copy.journal, before, copy.redactions)
-                    if changed != stored:
-                        await self.store.replace(piece.path, changed)
-            known = dict(copy.redactions)
-            await copy.refresh(self.store)
-            # Another server may have replaced the same object a moment ago, without these patches or we without its.
-            wanted = {place for place, each in copy.redactions.items() if known.get(place) != each}
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -464,16 +389,3 @@ def _end_of(head: Head) -> tuple[int, int, int, str]:
 
 async def _in_thread(data: bytes, function: Callable[..., Verified], *arguments: object) -> Verified:
     return function(*arguments) if len(data) <= SMALL_BYTES else await asyncio.to_thread(function, *arguments)
-
-
-def _redactions_of(batch: Batch, copy: Copy) -> list[Redaction]:
-    """What the events of a batch that verifies declare."""
-    found = read_header(batch.data) if batch.offset == 0 else None
-    if found is not None:
-        start = found[1]
-    else:
-        head = copy.head
-        assert head is not None
-        start = Position(head.journal, head.segment, head.offset, head.next_seq, head.hash, 0)
-    lines = commits_in(batch.data[start.offset - batch.offset :], start, copy.redactions)
-    return [each for line in lines for each in declared_in(line)]

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_dash.remote.protocol import Head
-from ml_dash.server.append import InvalidChain
+from ml_dash.server.append import Batch, InvalidChain
 from ml_dash.server.copies import Copy
-from ml_dash.server.journals import Batch, Diverged, Journals, Stale, Stored
+from ml_dash.server.journals import Diverged, Journals, Stale, Stored
 from ml_dash.server.store import Store
 
 from ..server.histories import JOURNAL, PREFIX, History

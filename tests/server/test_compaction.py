@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from ml_dash.clock import now_us
+from ml_dash.server.append import Batch
 from ml_dash.server.compaction import AGE, BELIEF_S, JOIN_OBJECTS_MIN, LOOK_INTERVAL_S, compact
 from ml_dash.server.copies import Copy
-from ml_dash.server.journals import Batch, Diverged, Journals, Stored
+from ml_dash.server.journals import Diverged, Journals, Stored
 from ml_dash.server.store import Store
 
 from .histories import JOURNAL, PREFIX, History

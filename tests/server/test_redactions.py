@@ -25,6 +25,7 @@ from ml_dash.journal.survey import survey
 from ml_dash.remote.mirror import Mirror, ServerSource
 from ml_dash.remote.protocol import redactions_path
 from ml_dash.remote.server import Server
+from ml_dash.server.append import Batch
 from ml_dash.server.journals import Journals
 from ml_dash.server.store import Store
 
@@ -145,20 +146,19 @@ def test_what_a_killed_server_had_declared_the_next_batch_carries_out(tmp_path: 
     class Killed(Exception):
         pass
 
-    class KilledAmidst(Journals):
-        async def _carry_out(self, *_: object) -> None:
-            raise Killed
+    async def killed(*_: object) -> None:
+        raise Killed
 
     async def run(journal_id: str) -> bytes:
-        from ml_dash.server.journals import Batch
-
         store = Store.in_memory()
         await Journals(store).append(PREFIX, journal_id, Batch(1, 0, whole, None))
         head = await Journals(store).head(PREFIX, journal_id)
         assert head is not None
         rest = Batch(1, len(whole), local_bytes(root)[len(whole) :], head.hash)
-        with pytest.raises(Killed):
-            await KilledAmidst(store).append(PREFIX, journal_id, rest)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ml_dash.server.journals.carry_out", killed)
+            with pytest.raises(Killed):
+                await Journals(store).append(PREFIX, journal_id, rest)
         # The client has no answer, and sends it again.
         again = await Journals(store).append(PREFIX, journal_id, rest)
         assert (again.lines, again.head.redactions) == (0, 1)

@@ -15,7 +15,8 @@ import ml_dash
 from ml_dash.errors import ConfigurationError
 from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.server.journals import Batch, Journals
+from ml_dash.server.append import Batch
+from ml_dash.server.journals import Journals
 from ml_dash.server.running import open_store
 from ml_dash.server.store import MARKER, Missing, Store, StoreError, Taken
 from ml_dash.server.store_folder import STAGING, StoreFolder
