@@ -19,6 +19,7 @@ from ..visible import visible
 from .commands import Source, reads_experiments
 from .completing import TYPE
 from .damage import end_damaged
+from .event_types import check_types
 from .event_words import Narrator
 from .moment import TIME
 from .naming import names_an_experiment
@@ -61,6 +62,8 @@ def command(
     Example: ml-dash events alice/mnist/baseline --type params.set --json
              ml-dash events alice/mnist/baseline -f --since '5 minutes ago'
     """
+    if types:
+        check_types(types, load(prefix, **source.arguments))
     begin = None if inherited else after
     found = _few(prefix, begin, types, source) if _are_few(types) and not follow else None
     if found is None:

@@ -18,6 +18,7 @@ from ..reading.audit import commits as read_commits
 from .commands import Source, reads_experiments
 from .completing import PARAM, TYPE
 from .damage import end_damaged
+from .event_types import check_types
 from .event_words import ABSENT, VALUE_LENGTH_MAX, Narrator, change_words
 from .log_entries import Author, Choice, Entry, Told, entries
 from .moment import TIME
@@ -49,6 +50,7 @@ TYPE_STYLES = {"run.failed": "red", "run.completed": "green", "run.cancelled": "
 @click.option("--writer", metavar="WHO", help="Only this process: its writer id, pid, host, user or user@host.")
 @click.option("--type", "types", type=TYPE, multiple=True, metavar="TYPE", help="Only events of this type; repeatable.")
 @click.option("--param", type=PARAM, metavar="KEY", help="Only changes of this parameter, and of those below it.")
+@click.option("--jsonl", is_flag=True, help="Print JSON, an entry a line; with --reverse while it is being read.")
 @click.option("--no-pager", is_flag=True, help="Print, however long it is.")
 @reads_experiments
 def command(
@@ -62,6 +64,7 @@ def command(
     writer: str | None,
     types: tuple[str, ...],
     param: str | None,
+    jsonl: bool,
     no_pager: bool,
     source: Source,
     output: Output,
@@ -77,16 +80,21 @@ def command(
     choice = Choice(_us(since), _us(until), session, writer, types, param)
     with output.busy(f"reading {prefix}"):
         run = load(prefix, **source.arguments)
+        check_types(types, run)
         attempts = {session.id: session.attempt for session in run.sessions}
         # Only for people long values are cut.
         narrator = Narrator(attempts, None if output.is_plain else VALUE_LENGTH_MAX)
         found = entries(read_commits(prefix, **source.arguments), choice, narrator)
-        shown: Sequence[Entry] = deque(found, limit)
+        is_streamed = jsonl and reverse and limit is None and param is None
+        shown: Sequence[Entry] = () if is_streamed else deque(found, limit)
     if param is not None and not shown and param not in run.params:
         known = ", ".join(run.params) or "none"
         raise ConfigurationError(f"{prefix!r} never had a parameter {param!r}; it has {one_line(known, 400)}")
-    ordered = shown if reverse else list(reversed(shown))
-    if output.as_json:
+    ordered = found if is_streamed else shown if reverse else list(reversed(shown))
+    if jsonl:
+        for entry in ordered:
+            output.json(_json(entry))
+    elif output.as_json:
         output.json([_json(entry) for entry in ordered])
     elif output.is_plain:
         for entry in ordered:

@@ -62,8 +62,7 @@ def _ago(words: str, now: datetime) -> datetime | None:
     match = _AGO.fullmatch(words)
     if match is None:
         return None
-    count = 1.0 if match[1].startswith("a") else float(match[1])
-    return now - timedelta(seconds=count * _UNITS_S[match[2]])
+    return now - timedelta(seconds=_length_s(match))
 
 
 def _on_a_day(words: str, now: datetime) -> datetime | None:
@@ -103,5 +102,23 @@ class Time(click.ParamType[Any]):
         return moment if moment.tzinfo is not None else moment.astimezone()
 
 
+class Duration(click.ParamType[Any]):
+    """How long: `90s`, `2 minutes`, `1h`; seconds where no unit is said."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        words = str(value).strip().lower()
+        match = _AGO.fullmatch(words if not words.replace(".", "", 1).isdecimal() else f"{words}s")
+        if match is None or match[1].startswith("a") or match[3] or not (length_s := _length_s(match)):
+            self.fail(f"{value!r} is not how long: expected something like 30s, 5m or '2 hours'", parameter, context)
+        return length_s
+
+
+def _length_s(match: re.Match[str]) -> float:
+    return (1.0 if match[1].startswith("a") else float(match[1])) * _UNITS_S[match[2]]
+
+
 MOMENT = Moment()
 TIME = Time()
+DURATION = Duration()

@@ -15,6 +15,7 @@ from ..reading.listing import Pattern, root_of
 from ..remote.shipper import Finished, how_to_ship
 from ..run import RUN
 from .commands import EXIT_FAILED, Source, reads_experiments
+from .moment import DURATION
 from .output import Output
 from .wording import size
 
@@ -22,8 +23,16 @@ from .wording import size
 @click.command("ship")
 @click.argument("patterns", metavar="[PREFIX…]", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Only say what is left, without asking any server.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="Give up on a server that says nothing for so long, as in 90s, 5m or 1h.",
+)
 @reads_experiments
-def command(patterns: tuple[str, ...], dry_run: bool, source: Source, output: Output) -> None:
+def command(patterns: tuple[str, ...], dry_run: bool, timeout_s: float, source: Source, output: Output) -> None:
     """Ship experiments to their server: what is left of them after a crash, without a network, or of a long upload.
 
     Without PREFIX, everything that is waiting in the dash root; without --dash-root also what waits in your state
@@ -44,7 +53,7 @@ def command(patterns: tuple[str, ...], dry_run: bool, source: Source, output: Ou
         )
     check_found(found, patterns, url)
     left = [each for each in found if not each.is_complete or (patterns and not dry_run)]
-    results = [(each, None if dry_run else _ship(each)) for each in left]
+    results = [(each, None if dry_run else _ship(each, timeout_s)) for each in left]
     if output.as_json:
         output.json([_json(each, finished) for each, finished in results])
     else:
@@ -62,9 +71,16 @@ def _roots(dash_root: str | None) -> list[Path]:
         return state_roots()
 
 
-def _ship(waiting: Waiting) -> Finished:
+def _ship(waiting: Waiting, timeout_s: float) -> Finished:
+    def waits() -> None:
+        click.echo(
+            f"waiting for {waiting.url}, which has not answered yet; it is given up after {timeout_s:g} s (--timeout), "
+            "and Ctrl-C loses nothing",
+            err=True,
+        )
+
     with progress_bar(waiting.url) as progress:
-        return ship(waiting, progress)
+        return ship(waiting, progress, timeout_s=timeout_s, waits=waits)
 
 
 def _json(each: Waiting, finished: Finished | None) -> dict[str, object]:

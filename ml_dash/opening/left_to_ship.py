@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ..remote.shipment import Step
     from ..remote.shipper import Finished
 
+TIMEOUT_S = 30.0
+"""A server that says nothing is waited for no longer, unless more or less is asked for."""
+REQUEST_TIMEOUT_S = 30.0
+NOTICE_S = 3.0
 ATTEMPTS_MAX = 4
 """Who calls a command waits for a server that does not answer no longer than this many attempts take."""
 
@@ -90,10 +94,18 @@ def _waiting(folder: JournalFolder, url: str, root: Path, mark: Mark) -> Waiting
     return Waiting(folder, url, root, left, files.waiting, is_shipped(folder, folder.prefix, mark))
 
 
-def ship(waiting: Waiting, progress: Callable[[Step], None] | None = None) -> Finished:
-    """Sends what is left of one experiment, and waits for it: as long as it moves, a few attempts where it does not.
+def ship(
+    waiting: Waiting,
+    progress: Callable[[Step], None] | None = None,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    waits: Callable[[], None] | None = None,
+) -> Finished:
+    """Sends what is left of one experiment, and waits for it: as long as it moves; a few attempts, and about
+    `timeout_s` seconds, where the server says nothing.
 
-    What waited in the user's state folder is removed once all of it has arrived.  KeyboardInterrupt ends it at once.
+    `waits` is called once where it has not answered anything within `NOTICE_S`.  What waited in the user's state folder
+    is removed once all of it has arrived.  KeyboardInterrupt ends it at once.
     """
     from ..remote.server import Server
     from ..remote.shipper import Shipper
@@ -104,9 +116,21 @@ def ship(waiting: Waiting, progress: Callable[[Step], None] | None = None) -> Fi
     for subject in ("network", "token", "diverged"):
         # It is in the answer.
         alarm.hush(subject)
-    shipper = Shipper(folder, folder.prefix, url, lambda: Server.at(url), alarm)
+    # Two attempts of half as long: one lost answer is no mute server.
+    request_s = min(REQUEST_TIMEOUT_S, timeout_s / 2)
+    shipper = Shipper(folder, folder.prefix, url, lambda: Server.at(url, timeout_s=request_s), alarm)
+    is_told = waits is None
+
+    def told(step: Step) -> None:
+        nonlocal is_told
+        if not is_told and not shipper.was_answered and shipper.silent_s > NOTICE_S and waits is not None:
+            is_told = True
+            waits()
+        if progress is not None:
+            progress(step)
+
     shipper.start()
-    finished = shipper.finish(inf, progress, attempts_max=ATTEMPTS_MAX)
+    finished = shipper.finish(inf, told, attempts_max=ATTEMPTS_MAX, silent_s_max=timeout_s)
     if finished.is_complete:
         shipper.join(5.0)
         if waiting.root.parent == find_place(None, url).root:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from os import getpid
 from shlex import quote
 from threading import Thread
@@ -82,12 +83,15 @@ class Shipper:
         self._lock = -1
         self._failures = 0
         self._failure: str | None = None
+        self._attempted: str | None = None
         self._last = Step(0, 0, 0, 0, False)
         self._asked = 0
         self._answered = 0
         self._refused = 0
         self._is_elsewhere = False
         self._goal: tuple[int, Goal] | None = None
+        self._answered_s: float | None = None
+        self._began_s = monotonic_s()
         self._seen: tuple[cursor.Mark | None, float] = None, monotonic_s()
         self._has_token = True
         self._is_given_up = False
@@ -105,12 +109,18 @@ class Shipper:
             )
 
     def finish(
-        self, timeout_s: float, progress: Callable[[Step], None] | None = None, *, attempts_max: int | None = None
+        self,
+        timeout_s: float,
+        progress: Callable[[Step], None] | None = None,
+        *,
+        attempts_max: int | None = None,
+        silent_s_max: float = inf,
     ) -> Finished:
         """Waits until everything recorded so far has arrived, at most `timeout_s` seconds, and ends the thread.
 
         `attempts_max` ends the waiting after so many failures in a row, or where another process ships and comes no
-        further for `ELSEWHERE_STALLED_S_MAX`.  `progress` is called several times a second.
+        further for `ELSEWHERE_STALLED_S_MAX`; `silent_s_max` where an attempt has failed and the last answer is longer
+        ago than that.  `progress` is called several times a second.
         A KeyboardInterrupt ends the waiting and is raised; the thread then ends as well.
         """
         is_child = self._process != getpid()
@@ -118,7 +128,7 @@ class Shipper:
             self.start()
         deadline_s = monotonic_s() + timeout_s
         try:
-            return self._wait(deadline_s, progress, attempts_max, is_child=is_child)
+            return self._wait(deadline_s, progress, attempts_max, silent_s_max, is_child=is_child)
         finally:
             self.stop()
 
@@ -127,6 +137,7 @@ class Shipper:
         deadline_s: float,
         progress: Callable[[Step], None] | None,
         attempts_max: int | None,
+        silent_s_max: float,
         *,
         is_child: bool,
     ) -> Finished:
@@ -140,6 +151,8 @@ class Shipper:
             failures = self._failures - failures_before
             if attempts_max is not None and (failures >= attempts_max or self._is_stalled_elsewhere()):
                 break
+            if failures > 0 and self.silent_s > silent_s_max:
+                break
             if is_child and self._is_elsewhere:
                 # Rule 6: whoever it is, it ships all that stands in the journal.
                 return Finished(True, 0, 0, None)
@@ -150,9 +163,18 @@ class Shipper:
             if progress is not None:
                 progress(self._last)
         last = self._last
-        why = self._failure or (last.problems[0] if last.problems else None)
+        why = self._failure or self._attempted or (last.problems[0] if last.problems else None)
         is_complete = self._answered >= self._asked and why is None
         return Finished(is_complete, last.left_bytes, last.left_files, why)
+
+    @property
+    def silent_s(self) -> float:
+        """How long the server has not answered: seconds since its last answer, or since this began."""
+        return monotonic_s() - (self._began_s if self._answered_s is None else self._answered_s)
+
+    @property
+    def was_answered(self) -> bool:
+        return self._answered_s is not None
 
     def stop(self) -> None:
         """The thread ends after what it is doing; whatever is left waits in the journal."""
@@ -211,7 +233,7 @@ class Shipper:
             # Whatever it is: a thread that ended with it would ship nothing more.
             self._failures += 1
             is_network = isinstance(error, NetworkError)
-            what = str(error) if isinstance(error, MlDashError) else repr(error)
+            what = self._attempted = str(error) if isinstance(error, MlDashError) else repr(error)
             if self._failures >= FAILURES_BEFORE_ALARM or not is_network:
                 self._failed(
                     "network", what, ". Everything is recorded on this machine and shipped once that works again"
@@ -220,6 +242,7 @@ class Shipper:
             pause = pause_s(self._failures, chance(), asked_s)
             return shipment, min(pause, FINISHING_PAUSE_S_MAX) if self._is_finishing and asked_s is None else pause
         self._failures, self._failure, self._last = 0, None, step
+        self._answered_s, self._attempted = monotonic_s(), None
         for problem in step.problems:
             self._alarm.sound(problem, problem)
         if step.is_idle:

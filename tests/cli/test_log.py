@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from getpass import getuser
@@ -161,3 +162,17 @@ def test_an_edit_that_expected_a_revision_is_of_who_opened_the_session(tmp_path:
             run.params.set(lr=0.5)
     (edit,) = asked("log", "a/b/c", "--param", "lr", "--json", root=tmp_path).json
     assert [author["user"] for author in edit["authors"]] == [getuser()]
+
+
+@pytest.mark.parametrize("more", [(), ("--reverse",), ("-n", "3"), ("--reverse", "-n", "3")])
+def test_lines_of_json_are_the_entries_of_the_document(asked: Asked, more: tuple[str, ...]) -> None:
+    lines = asked("log", "alice/nlp/resumed", "--jsonl", *more).text.splitlines()
+    assert len(lines) >= 3
+    assert [json.loads(line) for line in lines] == asked("log", "alice/nlp/resumed", "--json", *more).json
+
+
+@pytest.mark.parametrize("command", ["log", "events"])
+def test_a_misspelt_type_is_an_error_with_the_nearest_ones(asked: Asked, command: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"'metric\.loged'.* Did you mean metric\.logged"):
+        asked(command, "alice/nlp/resumed", "--type", "metric.loged")
+    assert asked(command, "alice/nlp/resumed", "--type", "track.appended").text == ""

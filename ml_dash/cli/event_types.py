@@ -1,0 +1,25 @@
+"""Types of events as an option names them: a misspelt one must not look like an experiment without such events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from ..errors import ConfigurationError
+from ..facts.events import EVENT_TYPES
+from ..history import Run
+from ..state import UNDECODABLE
+
+NEAREST_MAX = 3
+
+
+def check_types(types: Iterable[str], run: Run) -> None:
+    """Raises ConfigurationError for a type that there is not, and that nothing recorded in `run` has either."""
+    known = {*EVENT_TYPES, UNDECODABLE, *run.state.unknown}
+    for each in types:
+        if each not in known:
+            nearest = get_close_matches(each, known, NEAREST_MAX)
+            hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
+            raise ConfigurationError(
+                f"--type {each!r:.80}: there is no such type of event. {hint}There are {', '.join(EVENT_TYPES)}"
+            )
