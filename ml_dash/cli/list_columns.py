@@ -2,7 +2,7 @@
 
 prefix status events sessions created started updated tags bindrs description damage     what a summary says
 params.KEY                                                          a parameter
-METRIC.FIELD  METRIC.FIELD:min                                      last, or min max mean count, over all attempts
+METRIC.FIELD  METRIC.FIELD:min                                      last, or min max mean count: of points that count
 FIELD                                                               the same of the unnamed metric
 KEY  FIELD                                                          where one parameter or one metric has it
 """

@@ -105,7 +105,7 @@ def _state(summary: Summary, source: Source) -> State | None:
     if summary.error is not None:
         return None
     try:
-        return load(summary.prefix, **source.arguments).state
+        return load(summary.prefix, **source.arguments).kept_state
     except MlDashError:
         # It was removed, or damaged, since it was listed; the list is of what there is.
         return None

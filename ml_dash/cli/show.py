@@ -82,14 +82,14 @@ def _print_params(params: Mapping[str, Any], output: Output) -> None:
 
 def _print_metrics(run: Run, output: Output) -> None:
     rows = []
-    for metric in run.state.metrics.values():
+    for metric in run.kept_state.metrics.values():
         name = "(unnamed)" if metric.name is None else metric.name
         for key, field in metric.fields.items():
             mean = number(field.sum / field.count) if field.count else ""
             numbers = [number(each) if field.count else "" for each in (field.min, field.max)]
             rows.append((name, key, f"{metric.count:,}", number(field.last), *numbers, mean))
     if rows:
-        output.heading("\nmetrics (all attempts)")
+        output.heading("\nmetrics (latest attempt)" if run.supersessions else "\nmetrics")
         columns = ["metric", "field", "points", "last", "min", "max", "mean"]
         output.table(columns, rows, right=columns[2:])
 

@@ -20,6 +20,7 @@ from ..state.differences import View, view_of
 from ..state.nouns import Fork
 from ..state.supersessions import Attempt, Supersession, attempts_in, supersessions_in
 from .file_views import FileViews
+from .kept_figures import with_kept_figures
 from .lineage import Lineage
 from .origins import journals_of
 from .params_view import ParamsView
@@ -75,6 +76,12 @@ class Run:
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def kept_state(self) -> State:
+        """The same, with the figures of metrics over the points that count: what `metrics[name].columns()` gives.
+        Points are read where any of a metric is superseded."""
+        return with_kept_figures(self._folder, self._state, self._state.seq)
 
     @property
     def damage(self) -> tuple[Damage, ...]:

@@ -24,7 +24,7 @@ SLOW, FAST, RESUMED = "alice/mnist/slow", "alice/mnist/fast", "alice/nlp/resumed
         (["--sort", "created"], [RESUMED, FAST, SLOW]),
         (["--sort", "events"], [RESUMED, FAST, SLOW]),
         (["--sort", "train.loss:min"], [FAST, RESUMED, SLOW]),
-        (["--sort", "train.loss:max", "--reverse"], [RESUMED, FAST, SLOW]),
+        (["--sort", "train.loss:max", "--reverse"], [FAST, SLOW, RESUMED]),
         (["--sort", "train.accuracy", "--reverse"], [FAST, SLOW, RESUMED]),
         (["--sort", "params.lr"], [SLOW, FAST, RESUMED]),
         (["--sort", "train.loss:min", "-n", "1"], [FAST]),
