@@ -426,8 +426,8 @@ def test_a_folder_that_may_not_be_looked_into_is_listed_and_hides_nothing(
 def may_not_look_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     look = os.scandir
 
-    def scandir(path: Path) -> Any:
-        if path == folder:
+    def scandir(path: str) -> Any:
+        if path == str(folder):
             raise PermissionError(13, os.strerror(13))
         return look(path)
 

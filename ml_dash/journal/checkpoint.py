@@ -1,10 +1,11 @@
 """What need not be read again: `checkpoint.json`, a cache beside the segments.  Never the truth.
 
-Opening for appending must not read the whole history, and a reader need not fold it twice.  The file holds two JSON
+Opening for appending must not read the whole history, and a reader need not fold it twice.  The file holds JSON
 objects, one a line, each ending in the SHA-256 of the bytes before it, `,"hash":"…"}`:
 
     {"format":"ml-dash-checkpoint","version":1,"journal":…,"vouched":[{"status":{…},"position":{…}},…],"hash":…}
     {"fold":[…],"position":{…},"state":{…},"tags":[…],"hash":…}                               where a state was kept
+    {"fold":[…],"position":{…},"state":{…},"tags":[…],"hash":…}                               the same at a glance
 
  1. The first line vouches for segments: each was verified up to `position` while its file had this `status` (size,
     inode, times of modification and of change).  It is trusted only while the file still has that status, so that a
@@ -68,7 +69,8 @@ class Checkpoint:
     journal: str
     vouched: Mapping[int, Vouched]
     written_ns: int
-    state_line: bytes
+    state_line: bytes = b""
+    glance_line: bytes = b""
 
     def trusts(self, segment: int, status: FileStatus) -> Vouched | None:
         """Rules 1 and 2, as far as the file itself goes."""
@@ -77,12 +79,15 @@ class Checkpoint:
             return None
         return vouched
 
-    def state(self, *, without: Iterable[str] = ()) -> tuple[Position, State] | None:
+    def state(self, *, at_a_glance: bool = False) -> tuple[Position, State] | None:
         """The kept state and where in the journal it stands; None where there is none that this release can use.
 
-        The mappings `without` are left empty: making them is most of the work.
+        `at_a_glance` it may lack what no list shows.
         """
-        body = _unsealed(self.state_line)
+        return (self._state_in(self.glance_line) if at_a_glance else None) or self._state_in(self.state_line)
+
+    def _state_in(self, line: bytes) -> tuple[Position, State] | None:
+        body = _unsealed(line)
         if body is None:
             return None
         # A writer never comes here, and need not wait for the fold to be loaded.
@@ -93,7 +98,7 @@ class Checkpoint:
             if members["fold"] != _fold():
                 return None
             position = Position(**members["position"])
-            return (position, from_plain_state(members, without=without)) if position.journal == self.journal else None
+            return (position, from_plain_state(members)) if position.journal == self.journal else None
         except _MALFORMED:
             return None
 
@@ -107,12 +112,13 @@ def load(folder: JournalFolder) -> Checkpoint | None:
             return None
         descriptor = disk.open_read(path)
         try:
-            data = disk.read_at(descriptor, 0, disk.size_of(descriptor))
+            # Where it has been replaced since, its status is that of an older one, or it has no valid end.
+            data = disk.read_at(descriptor, 0, status.size)
         finally:
             disk.close(descriptor)
     except OSError:
         return None
-    line, _, state_line = data.partition(b"\n")
+    line, *kept = data.split(b"\n")
     body = _unsealed(line)
     try:
         members = orjson.loads(body + b"}") if body is not None else {}
@@ -120,7 +126,7 @@ def load(folder: JournalFolder) -> Checkpoint | None:
             return None
         each = [Vouched(FileStatus(**one["status"]), Position(**one["position"])) for one in members["vouched"]]
         vouched = {one.position.segment: one for one in each}
-        return Checkpoint(members["journal"], vouched, status.modified_ns, state_line[:-1])
+        return Checkpoint(members["journal"], vouched, status.modified_ns, *kept[:-1][:2])
     except _MALFORMED:
         return None
 
@@ -200,33 +206,35 @@ def save_rewritten(folder: JournalFolder, ends: Mapping[int, Position]) -> bool:
 
 def save_state(folder: JournalFolder, trust: Trust, end: Position, damage: Iterable[Damage], state: State) -> bool:
     """Keeps the state after the events before `end`, as a reader found them; whether that could be written."""
-    from ..state import to_plain_state
+    from ..state import glance_of, to_plain_state
 
     try:
-        line = _sealed({"fold": _fold(), "position": end, **to_plain_state(state)})
+        lines = [
+            _sealed({"fold": _fold(), "position": end, **to_plain_state(each)}) for each in (state, glance_of(state))
+        ]
     except (TypeError, ValueError, RecursionError):
         # A session that ends keeps its state: what a user recorded must not make that fail.
         return False
     try:
-        return _save(folder, end.journal, trust.verified(end, damage), line)
+        return _save(folder, end.journal, trust.verified(end, damage), b"".join(lines))
     except OSError:
         return False
 
 
-def _save(folder: JournalFolder, journal: str, vouched: dict[int, Vouched], state_line: bytes | None) -> bool:
+def _save(folder: JournalFolder, journal: str, vouched: dict[int, Vouched], state_lines: bytes | None) -> bool:
     old = load(folder)
     if old is not None and old.journal == journal:
         # What rule 2 does not trust today must not become trusted by being written again.
         kept = {segment: one for segment, one in old.vouched.items() if old.trusts(segment, one.status)}
         vouched = {**kept, **vouched}
-        if state_line is None and old.state_line:
-            state_line = old.state_line + b"\n"
+        if state_lines is None:
+            state_lines = b"".join(b"%b\n" % each for each in (old.state_line, old.glance_line) if each)
     ordered = [vouched[segment] for segment in sorted(vouched)]
     line = _sealed(
         {"format": CHECKPOINT_NAME, "version": CHECKPOINT_VERSION, "journal": journal, "vouched": ordered},
     )
     changed_ns = max((one.status.changed_ns for one in ordered), default=0)
-    _replace(folder, line + (state_line or b""), changed_ns)
+    _replace(folder, line + (state_lines or b""), changed_ns)
     return True
 
 

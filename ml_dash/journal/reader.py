@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..state.nouns import Redaction
 
 CHUNK_BYTES = 4 * 1024 * 1024
-HEADER_BYTES = 64 * 1024
+HEADER_BYTES = 4 * 1024
 
 
 class JournalReader:

@@ -23,6 +23,7 @@ from ..journal.writer import commit_open
 from ..opening.place import DEFAULT_ROOT, find_place
 from ..prefix import BYTES_MAX, Prefix, parse_prefix
 from ..state import Status
+from .glance import kept_at_a_glance
 from .origins import journals_of, whole
 from .replay import Replay
 from .settled import settled
@@ -184,9 +185,10 @@ def _walk(folder: Path, below: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
     seen: set[tuple[int, int]] = set()
     while waiting:
         parts = waiting.pop()
-        path = folder.joinpath(*parts)
+        # Not by Path, which takes ten times as long.
+        path = os.path.join(folder, *parts)
         try:
-            found = path.stat()
+            found = os.stat(path)
             # A link may lead back to a folder above it.
             if (found.st_dev, found.st_ino) in seen:
                 continue
@@ -212,10 +214,11 @@ def _summary(parts: tuple[str, ...], root: Path, unreadable: str | None) -> Summ
         return Summary(text, None, error=unreadable)
     try:
         prefix = parse_prefix(text)
-        folder = JournalFolder(root.joinpath(*parts))
+        folder = JournalFolder(Path(f"{root}/{text}"))
         commit_open(folder)
-        journal = whole(folder)
-        state, damage = settled(Replay(journal, at_a_glance=True))
+        kept = kept_at_a_glance(folder)
+        journal = folder if kept is not None else whole(folder)
+        state, damage = (kept, []) if kept is not None else settled(Replay(journal, at_a_glance=True))
     except (MlDashError, OSError) as error:
         return Summary(text, None, error=str(error))
     if not state.seq and damage:

@@ -33,8 +33,6 @@ from ..journal.segment_file import file_status
 from ..state import EMPTY, Correction, Fold, Redaction, State, blocks_before
 from .moments import decoded, sequence_at, starts
 
-STREAM_MEMBERS = ("metrics", "tracks", "log_counts", "output_counts")
-"""What of a state is about points and lines."""
 KEEP_BYTES_MIN = 256 * 1024
 """Who has folded more than this keeps the state for the next reader.  What is less, a writer folds as it closes."""
 
@@ -58,8 +56,8 @@ class Replay:
     A folder without a journal has the state that `start` says, by default the empty one; with a `start` a state that
     was kept does not count, and none is kept.  Raises JournalVersionError where a newer release wrote the journal.
 
-    With `at_a_glance` the state may lack metrics, tracks, the counts of lines, and what is unknown among them: a list
-    of ten thousand experiments shows none of that.  Where folding is much work it has all, and is kept.
+    With `at_a_glance` the state may lack what a list of ten thousand experiments does not show (`glance_of` in
+    `state/plain_state.py`).  Where folding is much work it has all, and is kept.
     """
 
     def __init__(
@@ -157,12 +155,11 @@ class Replay:
     def _begin(self, *, from_kept: bool) -> None:
         self._trust = Trust(self.folder)
         checkpoint = self._trust.checkpoint
-        without = STREAM_MEMBERS if self._at_a_glance else ()
         kept = None
         if from_kept and self._start is not None:
             kept = self._start.reached
         elif from_kept and checkpoint is not None:
-            kept = checkpoint.state(without=without)
+            kept = checkpoint.state(at_a_glance=self._at_a_glance)
         if kept is not None and self.at is not None and kept[1].seq > self.at:
             kept = None
         self._kept: Position | None = kept[0] if kept is not None else None
@@ -172,7 +169,7 @@ class Replay:
             self._begin(from_kept=from_kept)
             return
         self._fold = Fold(kept[1] if kept is not None else self._base, self._corrections, self._redactions)
-        self._fold.skips_streams = self._at_a_glance
+        self._fold.is_at_a_glance = self._at_a_glance
         self._next_seq = self._kept.next_seq if self._kept is not None else 1
         self._folded_bytes = 0
         self._unreadable: list[Damage] = []

@@ -36,7 +36,7 @@ from .nouns import (
     TrackState,
     WriterState,
 )
-from .plain_state import FOLD_VERSION, from_plain_state, to_plain_state
+from .plain_state import FOLD_VERSION, from_plain_state, glance_of, to_plain_state
 from .status import Status, status_of
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "fold",
     "fold_commit",
     "from_plain_state",
+    "glance_of",
     "status_of",
     "to_plain_state",
 ]

@@ -27,7 +27,6 @@ from typing import Any, Protocol
 
 from ..facts.codec import Block
 from ..facts.events import (
-    COLUMNAR_TYPES,
     EVENT_REDACTED,
     EXPERIMENT_DESCRIBED,
     EXPERIMENT_FORKED,
@@ -128,8 +127,8 @@ class Fold:
 
     `corrections`, and the numbers of `redactions`, are those that it will meet, as far as they are known (rule 4).
 
-    With `skips_streams` what is added is folded without its metrics, tracks, log lines and output: all else of the
-    state but `unknown` is as it is.
+    With `is_at_a_glance` what is added is folded without what no list shows: all of the state that `glance_of` in
+    `plain_state.py` leaves is as it is.
     """
 
     def __init__(
@@ -139,7 +138,7 @@ class Fold:
         self._redactions = redactions
         self._corrections = Corrections(corrections)
         self.is_stale = False
-        self.skips_streams = False
+        self.is_at_a_glance = False
         self._newest: tuple[Block, CommitFacts] | None = None
 
     def state(self) -> State:
@@ -181,7 +180,7 @@ class Fold:
         for block in self._corrections.blocks(blocks, line.first, line.first + count - 1):
             if block.type in _REMARKS:
                 self._add_remark(block, line)
-            elif not (self.skips_streams and block.type in COLUMNAR_TYPES):
+            elif block.type in _AT_A_GLANCE or not self.is_at_a_glance:
                 _add_block(draft, block, line)
 
     def add_undecodable(self, line: CommitFacts) -> None:
@@ -346,3 +345,16 @@ _HANDLERS: dict[str, Callable[[Draft, Event], None]] = {
 _OF_SESSIONS = frozenset(_HANDLERS) - {EXPERIMENT_FORKED}
 """The types that begin a session, or take part in it: all but those about other events, and the one before any session.
 """
+_AT_A_GLANCE = frozenset(
+    (
+        RUN_STARTED,
+        RUN_COMPLETED,
+        RUN_FAILED,
+        RUN_CANCELLED,
+        RUN_REWOUND,
+        WRITER_JOINED,
+        EXPERIMENT_FORKED,
+        EXPERIMENT_DESCRIBED,
+    )
+)
+"""The types that say what a list shows."""

@@ -12,8 +12,8 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from ..facts.values import from_plain, to_plain
@@ -37,6 +37,8 @@ from .status import Status
 FOLD_VERSION = 2
 """Raised whenever the same events fold to another state, or a state reads otherwise: what was kept before is then of no
 use."""
+NOT_AT_A_GLANCE = ("params", "metrics", "tracks", "files", "log_counts", "output_counts", "unknown")
+"""The mappings of a state that are empty at a glance."""
 _MAPPINGS: dict[type[Any], dict[str, type[Any] | None]] = {
     State: {
         "sessions": Session,
@@ -75,13 +77,17 @@ def to_plain_state(state: State) -> dict[str, Any]:
     return {"state": plain, "tags": tags}
 
 
-def from_plain_state(plain: Mapping[str, Any], *, without: Iterable[str] = ()) -> State:
-    """The state again; the mappings `without` are empty.
+def from_plain_state(plain: Mapping[str, Any]) -> State:
+    """The state again.  Raises KeyError, TypeError, ValueError or AttributeError where it is not one."""
+    return from_state_members(from_plain(plain["state"], plain["tags"]))
 
-    Raises KeyError, TypeError, ValueError or AttributeError where it is not one.
-    """
-    members = from_plain(plain["state"], plain["tags"])
-    return from_state_members({**members, **dict.fromkeys(without, ())})
+
+def glance_of(state: State) -> State:
+    """The state without what no list of experiments shows, and what can be as long as one likes: parameters, metrics,
+    tracks, files, the counts of lines, metadata, the surroundings of sessions and how they failed."""
+    without: dict[str, Any] = dict.fromkeys(NOT_AT_A_GLANCE, FrozenDict())
+    sessions = {key: replace(each, environment=None, error=None) for key, each in state.sessions.items()}
+    return replace(state, **without, metadata=None, sessions=FrozenDict(sessions))
 
 
 def state_members(state: State) -> dict[str, Any]:
