@@ -22,6 +22,7 @@ from .format import (
     CommitLine,
     Header,
     Previous,
+    commit_within,
     decode_commit,
     decode_header,
     looks_like_commit,
@@ -86,7 +87,7 @@ def walk(data: bytes, start: Position) -> Iterator[CommitLine]:
     base = start.offset
     previous_hash, expected, at = start.hash, start.next_seq, 0
     while (end := data.find(b"\n", at)) >= 0:
-        line = decode_commit(data[at:end], previous_hash, start.journal, start.segment, base + at)
+        line = commit_within(data, at, end, previous_hash, start.journal, start.segment, base + at)
         if line is None or line.first != expected or line.count < 1:
             return
         yield line

@@ -125,7 +125,7 @@ class CommitLine:
         return self.first + self.count - 1
 
 
-def chain_hash(previous_hash: str, journal: str, body: bytes) -> str:
+def chain_hash(previous_hash: str, journal: str, body: bytes | memoryview) -> str:
     """Rule 2."""
     digest = sha256(f"{previous_hash}{journal}".encode("ascii"))
     digest.update(body)
@@ -252,15 +252,22 @@ def looks_like_commit(line: bytes) -> bool:
 
 def decode_commit(line: bytes, previous_hash: str, journal: str, segment: int, offset: int) -> CommitLine | None:
     """A commit line without its newline, or None where rules 1 to 3 are broken."""
-    body = line[:-HASH_TAIL_BYTES]
-    match = _COMMIT.match(body)
+    return commit_within(line, 0, len(line), previous_hash, journal, segment, offset)
+
+
+def commit_within(
+    data: bytes, start: int, end: int, previous_hash: str, journal: str, segment: int, offset: int
+) -> CommitLine | None:
+    """`decode_commit` of the line `data[start:end]`.  No more of it is copied than its events."""
+    body_end = end - HASH_TAIL_BYTES
+    match = _COMMIT.match(data, start, body_end)
     if match is None:
         return None
-    line_hash = chain_hash(previous_hash, journal, body)
+    line_hash = chain_hash(previous_hash, journal, memoryview(data)[start:body_end])
     # Rules 1 and 2 in one look: a reader comes here for every commit.
-    if line[len(body) :] != b',"hash":"%b"}' % line_hash.encode("ascii"):
+    if data[body_end:end] != b',"hash":"%b"}' % line_hash.encode("ascii"):
         return None
-    return _commit_of(match, line_hash, segment, offset)
+    return _commit_of(match, start, body_end, line_hash, segment, offset)
 
 
 def patched(line: bytes, patches: Mapping[str, str], start: int = 0) -> bytes:
@@ -288,12 +295,14 @@ def decode_redacted(line: bytes, redaction: Redaction, previous_hash: str, journ
         return None
     if chain_hash(previous_hash, journal, body) != redaction.now:
         return None
-    line_found = _commit_of(match, redaction.hash, redaction.segment, redaction.offset)
+    line_found = _commit_of(match, 0, len(body), redaction.hash, redaction.segment, redaction.offset)
     return line_found if line_found.first <= redaction.redacted <= line_found.last else None
 
 
-def _commit_of(match: re.Match[bytes], line_hash: str, segment: int, offset: int) -> CommitLine:
-    body = match.string
+def _commit_of(
+    match: re.Match[bytes], start: int, body_end: int, line_hash: str, segment: int, offset: int
+) -> CommitLine:
+    """Of a line that begins at byte `start` of what was matched, and is to be found at `offset` of its segment."""
     first, count, time_us, writer, session, counter, fence = match.groups()
     return CommitLine(
         int(first),
@@ -306,6 +315,6 @@ def _commit_of(match: re.Match[bytes], line_hash: str, segment: int, offset: int
         line_hash,
         segment,
         offset,
-        offset + len(body) + HASH_TAIL_BYTES + 1,
-        body[match.end() - 1 :],
+        offset + body_end - start + HASH_TAIL_BYTES + 1,
+        match.string[match.end() - 1 : body_end],
     )

@@ -15,11 +15,13 @@ Pure: no I/O.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import inf
+from operator import ge, le
 from typing import Any
 
 from ..facts.columns import Column
@@ -28,6 +30,10 @@ from .nouns import FieldState, FrozenDict, MetricState, ReachState, TrackState
 
 SUM_IS_PLAIN = sum([1e16, 1.0, -1e16]) == 0.0
 """Whether this Python's `sum` adds from left to right and nothing else, as it did before 3.12."""
+
+SORTED_COUNT_MIN = 64
+SORTED_COUNT_MAX = 256
+WAYMARKS = 8
 
 Number = int | float
 _NO_FIELD = FieldState()
@@ -64,7 +70,7 @@ class Field:
             self.sum = total
             if not numbers:
                 return None
-        low, high = min(numbers), max(numbers)
+        low, high = _ends_of(numbers)
         if self.min is None or low < self.min:
             self.min = low
         if self.max is None or high > self.max:
@@ -170,6 +176,24 @@ def _numbers(column: Column) -> Sequence[Number]:
     if set(map(type, column)) <= {int, float}:
         return column
     return [value for value in column if type(value) is float or type(value) is int]
+
+
+def _ends_of(numbers: Sequence[Number]) -> Ends:
+    """Rule 3.  Sorting what goes one way takes a third of the time that looking for both takes, and what goes to and
+    fro on its way, as losses do, no longer; in short pieces, since that grows faster than their length."""
+    if len(numbers) < SORTED_COUNT_MIN or not _goes_one_way(numbers[:: len(numbers) // WAYMARKS]):
+        return min(numbers), max(numbers)
+    lows, highs = [], []
+    for start in range(0, len(numbers), SORTED_COUNT_MAX):
+        # Stable: equals stay in their order, so that the first one of the greatest is to be looked for.
+        ordered = sorted(numbers[start : start + SORTED_COUNT_MAX])
+        lows.append(ordered[0])
+        highs.append(ordered[bisect_left(ordered, ordered[-1])])
+    return min(lows), max(highs)
+
+
+def _goes_one_way(waymarks: Sequence[Number]) -> bool:
+    return all(map(le, waymarks, waymarks[1:])) or all(map(ge, waymarks, waymarks[1:]))
 
 
 def _add(total: Number, numbers: Iterable[Number]) -> Number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ml_dash.facts.events import PARAMS_SET, Event
 from ml_dash.state import EMPTY, Fold, State, apply, blocks_before, fold, fold_commit, from_plain_state, to_plain_state
+from ml_dash.state.series import Field
 
 from ..histories import Commit, events_in, histories, keys, values
 
@@ -108,3 +110,23 @@ class _Leaf:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+numbers = st.integers(-3, 3) | st.sampled_from((0.0, -0.0, 1.0, -1.0, 1.5, inf, -inf))
+
+
+@given(
+    st.lists(numbers, min_size=1, max_size=40),
+    st.integers(1, 20),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 799), numbers), max_size=3),
+)
+def test_the_least_and_the_greatest_are_the_first_of_equals_whichever_way_a_column_goes(
+    drawn: list[float], times: int, is_falling: bool, strays: list[tuple[int, float]]
+) -> None:
+    column = sorted(drawn * times, reverse=is_falling)
+    for place, stray in strays:
+        column[place % len(column)] = stray
+    field = Field()
+    field.extend(column)
+    assert (repr(field.min), repr(field.max)) == (repr(min(column)), repr(max(column)))
