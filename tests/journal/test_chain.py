@@ -7,7 +7,7 @@ import pytest
 from ml_dash.ids import new_id
 from ml_dash.journal.chain import Position, find_journal, is_corrupt, islands, read_header, start_of, walk
 from ml_dash.journal.chart import chart
-from ml_dash.journal.format import Header, Previous, encode_commit, encode_header
+from ml_dash.journal.format import HASH_TAIL_BYTES, Header, Previous, encode_commit, encode_header
 
 JOURNAL = new_id()
 OTHER = new_id()
@@ -97,6 +97,14 @@ def test_an_island_that_repeats_history_is_not_accepted() -> None:
     assert [line.first for line in islands(data, at, 4)] == [4]
 
 
+def test_an_island_that_repeats_another_one_is_not_accepted() -> None:
+    lines, positions = segment([-1] * 3)
+    # After a line that is no commit and states the hash that the last one but one continues.
+    again = b'{"again":true,"hash":"%b"}\n' % positions[1].hash.encode("ascii")
+    data = flipped(lines[0]) + lines[1] + lines[2] + again + lines[1]
+    assert [line.first for line in islands(data, positions[0], 1)] == [2, 3]
+
+
 def test_an_island_of_another_journal_is_not_accepted() -> None:
     _, positions = segment([-1] * 5)
     foreign, _ = segment([-1] * 8, journal=OTHER)
@@ -130,7 +138,10 @@ def test_a_fence_in_a_line_of_another_journal_condemns_nothing() -> None:
     "data", [b"", b"\0" * 300, b'{"format":"ml-dash-jour', b'{"format":"ml-dash-journal"}\n', b"\n\n"]
 )
 def test_a_header_that_is_not_whole_is_torn_where_no_commit_stands_behind_it(data: bytes) -> None:
+    header, _ = encode_header(JOURNAL, 1, 1, 5, None)
+    half_a_commit = segment([-1])[0][0][:-HASH_TAIL_BYTES]
     assert not is_corrupt(data, Position("", 1, 0, 1, "0" * 64, 0))
+    assert not is_corrupt(data + b"\n" + header + half_a_commit, Position("", 1, 0, 1, "0" * 64, 0))
 
 
 def test_a_header_that_is_not_whole_is_corrupt_where_a_commit_stands_behind_it() -> None:
