@@ -51,13 +51,13 @@ def test_a_peer_stands_beside_us_with_its_ratio() -> None:
     results = Results()
     results.add(OURS.key, {"returned": 900, "killed_lost": 0, "four_per_s": 500_000, "four_lost": 0, "four_points": 10})
     results.add(
-        PEERS[1].key, {"returned": 90, "killed_lost": 30, "four_per_s": 50_000, "four_lost": 4, "four_points": 10}
+        PEERS[1].key, {"returned": 90, "killed_lost": 30, "four_per_s": 20_000, "four_lost": 4, "four_points": 10}
     )
     ours, peer = rows(PEERS[:2], {PEERS[1].key: "0.11.0"}, results, {})
     assert len(ours) == len(peer) == len(HEADS)
     assert peer[0] == "ml-dash 0.11.0"
     assert ours[-2:] == ["0 of 900", "500,000, 0 of 10"]
-    assert peer[-2:] == ["30 of 90", "50,000 (0.10 ×), 4 of 10"]
+    assert peer[-2:] == ["30 of 90", "20,000 (1/25), 4 of 10"]
 
 
 def test_a_peer_that_fails_is_named_with_the_reason() -> None:

@@ -17,6 +17,8 @@ HEADS = (
     "lost when killed after 3 s flat out",
     "four writers, one experiment: points/s, lost",
 )
+SMALL_RATIO = 0.1
+"""Below this a ratio is written as one part of ours: 1/38."""
 Failures = Mapping[str, str]
 """By `PEER.key MEASUREMENT`, or `PEER.key` where it could not be installed or started: why."""
 
@@ -78,16 +80,19 @@ def _with_ratio(peer: Peer, results: Results, name: str) -> str:
 
 
 def _ratio(peer: Peer, results: Results, name: str) -> str:
-    """How many times ours; nothing for ourselves, or where ours was not measured."""
+    """How many times ours, or which part of it; nothing for ourselves, or where ours was not measured."""
     try:
         ours = results.of(OURS.key, name)
     except KeyError:
         return ""
-    return "" if peer.key == OURS.key or not ours else f" ({figure(results.of(peer.key, name) / ours)} ×)"
+    if peer.key == OURS.key or not ours:
+        return ""
+    ratio = results.of(peer.key, name) / ours
+    return f" (1/{1 / ratio:,.0f})" if 0 < ratio < SMALL_RATIO else f" ({figure(ratio)} ×)"
 
 
 def figure(value: float) -> str:
-    """Three digits that matter, and no more noughts than a reader needs: 0.0021, 1.72, 25.4, 364,720."""
+    """Three digits that matter: 0.0021, 1.72, 25.4, 364,720."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) >= 10:
