@@ -82,12 +82,16 @@ def read_header(data: bytes) -> tuple[Header, Position] | None:
     return None if header is None else (header, start_of(header, end + 1))
 
 
-def walk(data: bytes, start: Position) -> Iterator[CommitLine]:
-    """The valid commits in `data`, the bytes of a segment from `start.offset` on; ends at the first that is not."""
+def walk(data: bytes, start: Position, hashes: Iterable[str | None] = ()) -> Iterator[CommitLine]:
+    """The valid commits in `data`, the bytes of a segment from `start.offset` on; ends at the first that is not.
+
+    `hashes` are those of the lines, as far as they have been computed ahead (`line_hashes.py`).
+    """
     base = start.offset
     previous_hash, expected, at = start.hash, start.next_seq, 0
+    ahead = iter(hashes)
     while (end := data.find(b"\n", at)) >= 0:
-        line = commit_within(data, at, end, previous_hash, start.journal, start.segment, base + at)
+        line = commit_within(data, at, end, previous_hash, start.journal, start.segment, base + at, next(ahead, None))
         if line is None or line.first != expected or line.count < 1:
             return
         yield line

@@ -256,14 +256,25 @@ def decode_commit(line: bytes, previous_hash: str, journal: str, segment: int, o
 
 
 def commit_within(
-    data: bytes, start: int, end: int, previous_hash: str, journal: str, segment: int, offset: int
+    data: bytes,
+    start: int,
+    end: int,
+    previous_hash: str,
+    journal: str,
+    segment: int,
+    offset: int,
+    line_hash: str | None = None,
 ) -> CommitLine | None:
-    """`decode_commit` of the line `data[start:end]`.  No more of it is copied than its events."""
+    """`decode_commit` of the line `data[start:end]`.  No more of it is copied than its events.
+
+    `line_hash` is what `chain_hash` gives for it, where the caller has computed that already.
+    """
     body_end = end - HASH_TAIL_BYTES
     match = _COMMIT.match(data, start, body_end)
     if match is None:
         return None
-    line_hash = chain_hash(previous_hash, journal, memoryview(data)[start:body_end])
+    if line_hash is None:
+        line_hash = chain_hash(previous_hash, journal, memoryview(data)[start:body_end])
     # Rules 1 and 2 in one look: a reader comes here for every commit.
     if data[body_end:end] != b',"hash":"%b"}' % line_hash.encode("ascii"):
         return None

@@ -33,6 +33,7 @@ from .format import (
     stated_hash,
 )
 from .identity import said_elsewhere
+from .line_hashes import hashes_ahead
 from .redacted_lines import RedactedLines
 from .segment_file import SegmentFile, file_status, open_segment
 
@@ -266,7 +267,7 @@ class JournalReader:
         while position.offset < end:
             data = file.read_at(position.offset, min(size, end - position.offset))
             reached = position.offset
-            for line in walk(data, position):
+            for line in walk(data, position, hashes_ahead(data, position.hash, position.journal)):
                 self.position = position = position.after(line)
                 yield self._redacted.patched(line) if self._redacted.are_known else line
             if position.offset > reached:
