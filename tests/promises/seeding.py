@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_FAILED = re.compile(r"^(?:FAILED|ERROR) tests/(\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) tests/(\S+::\w+)", re.MULTILINE)
+"""What cannot be collected has caught nothing: the source is broken, with or without the bug."""
 
 
 @dataclass(frozen=True)
