@@ -96,15 +96,13 @@ def has_dead(folder: JournalFolder, living: frozenset[str] = frozenset()) -> boo
         dead.close()  # type: ignore[attr-defined]
 
 
-def drain(folder: JournalFolder, appender: Appender, living: frozenset[str] = frozenset()) -> int:
-    """Drains every dead writer; inside `appender.at_end()`.  Returns the number of events that were saved."""
-    saved = 0
+def drain(folder: JournalFolder, appender: Appender, living: frozenset[str] = frozenset()) -> None:
+    """Drains every dead writer; inside `appender.at_end()`."""
     for dead in find_dead(folder, living):
-        saved += _save(folder, appender, dead)
+        _save(folder, appender, dead)
         for number in reversed(dead.numbers):
             _put_away(folder, dead.writer, number)
     _remove_unborn(folder)
-    return saved
 
 
 def _put_away(folder: JournalFolder, writer: str, number: int) -> None:
@@ -140,20 +138,18 @@ def left_behind(folder: JournalFolder, writer: str, numbers: list[int]) -> Itera
         yield from _uncommitted(folder, headers)
 
 
-def _save(folder: JournalFolder, appender: Appender, dead: DeadWriter) -> int:
-    """Steps 1 to 5; how many events were saved."""
+def _save(folder: JournalFolder, appender: Appender, dead: DeadWriter) -> None:
+    """Steps 1 to 5."""
     headers = read_headers(folder, dead.writer, dead.numbers)
     if not headers:
-        return 0
-    saved = 0
+        return
     for attempt in range(ATTEMPTS_MAX):
-        added = 0
+        is_complete = True
         for batch in _uncommitted(folder, headers):
             appender.append([batch])
-            added += batch.count
-        if not added and attempt > 0:
-            return saved
-        saved += added
+            is_complete = False
+        if is_complete and attempt > 0:
+            return
         appender.sync()
     raise StorageError(
         f"what writer {dead.writer} had accepted was committed {ATTEMPTS_MAX} times, and the disk lost it each time. "

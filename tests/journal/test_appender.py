@@ -61,6 +61,20 @@ def test_the_fence_of_another_writer_tells_what_of_ours_is_durable(journal: Jour
     assert first.appender.durable_seq == 1
 
 
+def test_a_fence_at_the_end_of_our_commit_covers_it(journal: JournalFolder) -> None:
+    first, second = Recorder(journal, "w1"), Recorder(journal, "w2")
+    first.record(1)
+    first.commit()
+    with second.appender.at_end():
+        pass
+    second.appender.sync()
+    second.record(10)
+    second.commit()
+    with first.appender.at_end():
+        assert first.appender.is_durable
+    assert (first.appender.durable_counter, first.appender.durable_seq) == (1, 1)
+
+
 def test_writers_that_take_turns_make_one_dense_sequence(journal: JournalFolder) -> None:
     writers = [Recorder(journal, f"w{number}", segment_bytes_max=1000) for number in range(4)]
     for number in range(60):

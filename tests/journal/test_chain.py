@@ -211,6 +211,12 @@ def test_a_segment_that_is_passed_over_is_dead() -> None:
     ]
 
 
+def test_in_front_of_a_segment_without_a_header_the_nearest_one_counts() -> None:
+    extents = chart([1, 2, 3, 4], headers(header(1, None), header(2, 1), header(4, 3)))
+    assert [(each.segment, each.is_dead) for each in extents] == [(1, False), (2, False), (3, False), (4, False)]
+    assert [each.accepted and each.accepted.segment for each in extents] == [1, None, 3, None]
+
+
 def test_a_passed_over_segment_with_a_whole_header_is_a_second_history() -> None:
     extents = chart([1, 2, 3], headers(header(1, None), header(2, 1), header(3, 1)))
     assert [each.segment for each in extents if each.is_fork] == [2]

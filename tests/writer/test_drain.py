@@ -247,6 +247,16 @@ def test_a_first_file_that_is_gone_does_not_take_the_others_with_it(folder: Jour
     assert found[-1] == EVENTS - 1
 
 
+def test_of_a_spool_only_one_file_may_be_left_and_not_the_first(folder: JournalFolder, small_files: None) -> None:
+    writer = die_recording(folder)
+    first, _, *others = folder.spool_files()[writer]
+    for number in (first, *others):
+        os.unlink(folder.spool_path(writer, number))
+    found = points(reopen(folder), "loss")
+    assert found[: EVENTS // 2] == list(range(EVENTS // 2))
+    assert found == sorted(set(found))
+
+
 def test_a_spool_of_a_newer_release_is_refused_by_name_and_kept(folder: JournalFolder) -> None:
     Writer(folder).close()
     path = Path(folder.spool_path("zz", 1))
