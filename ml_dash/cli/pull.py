@@ -49,9 +49,8 @@ def command(prefixes: tuple[str, ...], source: Source, output: Output) -> None:
 
 def _print(prefix: str, root: Path, pulled: Pulled, output: Output) -> None:
     journals = "" if pulled.journals == 1 else f" in {pulled.journals} journals"
-    output.line(
-        f"{prefix}: {pulled.events:,} events{journals}, {pulled.files:,} files ({pulled.new_files:,} new), in {root}"
-    )
+    files = f"{pulled.files:,} file{'' if pulled.files == 1 else 's'} ({pulled.new_files:,} new)"
+    output.line(f"{prefix}: {pulled.events:,} events{journals}, {files}, in {root}")
     if pulled.given_back:
         output.line(f"  the journal had lost its end; {pulled.given_back:,} bytes were brought back")
     for checksum in pulled.missing:
