@@ -35,6 +35,10 @@ def test_the_exponent_says_how_it_grows(exponent: float, grows: str) -> None:
     assert words(samples) == grows
 
 
+def test_the_exponent_is_that_of_the_largest_sizes_where_no_constant_hides_it() -> None:
+    assert last_exponent([(size, 1.0 + 1e-4 * size) for size in SIZES]) == pytest.approx(1, abs=0.01)
+
+
 def test_a_curve_that_bends_upwards_is_named_and_not_flattered_by_a_line() -> None:
     samples = [(size, 1e-9 * size**2) for size in SIZES]
     assert "more than" in words(samples)
