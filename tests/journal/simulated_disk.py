@@ -105,6 +105,10 @@ class SimulatedDisk(Disk):
 
     # -- for tests -----------------------------------------------------------------------------------------------
 
+    @property
+    def open_descriptors(self) -> int:
+        return len(self._descriptors)
+
     def file(self, path: str) -> Inode:
         return self.shown_names[path]
 

@@ -11,9 +11,11 @@ import pytest
 
 from ml_dash.errors import JournalCorruptError, LockError
 from ml_dash.journal.appender import Appender
-from ml_dash.journal.batch import Batch
+from ml_dash.journal.batch import Account, Batch, Placed
+from ml_dash.journal.chain import Position
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
+from ml_dash.journal.format import GENESIS_HASH
 
 from .damage import Recorder, batch, build, disk_of, header_of, in_memory, lines, numbers_of, on, read
 from .simulated_disk import Fault, PowerLoss
@@ -75,6 +77,15 @@ def test_a_fence_at_the_end_of_our_commit_covers_it(journal: JournalFolder) -> N
     assert (first.appender.durable_counter, first.appender.durable_seq) == (1, 1)
 
 
+def test_what_is_not_repeated_where_the_journal_goes_on_differently_is_not_committed() -> None:
+    account = Account("w1")
+    account.wrote([Placed(batch("w1", 1, [1, 2]), 1, 500, 2), Placed(batch("w1", 3, [3]), 1, 600, 3)])
+    account.synced_up_to(Position("journal1", 1, 500, 3, GENESIS_HASH, 0))
+    assert (account.durable_counter, account.durable_seq, account.committed_counter) == (2, 2, 3)
+    account.forget_from(3)
+    assert (account.durable_counter, account.committed_counter, account.is_durable) == (2, 2, True)
+
+
 def test_writers_that_take_turns_make_one_dense_sequence(journal: JournalFolder) -> None:
     writers = [Recorder(journal, f"w{number}", segment_bytes_max=1000) for number in range(4)]
     for number in range(60):
@@ -122,6 +133,30 @@ def test_a_header_says_what_it_accepts_of_the_segment_before_it(journal: Journal
             "last": last.last,
             "hash": last.hash,
         }
+
+
+def test_what_fills_a_segment_is_durable_as_soon_as_the_next_one_is_there(journal: JournalFolder) -> None:
+    recorder = Recorder(journal, "w1", segment_bytes_max=1)
+    recorder.record(1, 2, 3)
+    recorder.commit()
+    assert journal.segment_numbers() == [1, 2]
+    assert (recorder.appender.durable_seq, recorder.appender.durable_counter) == (3, 3)
+
+
+def test_a_segment_of_exactly_its_size_takes_no_further_byte(journal: JournalFolder) -> None:
+    build(journal, range(6), per_commit=3)
+    length = len(disk_of(journal).contents(journal.segment_path(1)))
+    other = Recorder(journal, "w2", segment_bytes_max=length)
+    other.record(NEW)
+    other.flush()
+    assert len(disk_of(journal).contents(journal.segment_path(1))) == length
+    assert read(journal).numbers == [*range(6), NEW]
+
+
+def test_no_file_stays_open_behind_whoever_has_closed(journal: JournalFolder) -> None:
+    build(journal, range(20), per_commit=2, segment_bytes_max=900).appender.close()
+    assert read(journal).numbers == list(range(20))
+    assert disk_of(journal).open_descriptors == 0
 
 
 def test_no_segment_is_ever_seen_before_it_is_whole(journal: JournalFolder) -> None:
@@ -258,6 +293,31 @@ def test_f7_another_writer_does_not_append_to_a_segment_whose_sync_failed(journa
         assert read(on(journal, disk.after_power_loss(seed))).numbers == [*range(6), 100, 101, 6, 7]
 
 
+def test_f7_a_failed_sync_that_no_file_could_tell_of_is_remembered_all_the_same(journal: JournalFolder) -> None:
+    disk = disk_of(journal)
+    recorder = build(journal, range(6), per_commit=3)
+    recorder.record(6, 7)
+    recorder.commit()
+    disk.faults = [Fault("sync_data", disk.calls["sync_data"] + 1, EIO), Fault("create", disk.calls["create"] + 1, EIO)]
+    with pytest.raises(OSError, match="injected into create"):
+        recorder.appender.sync()
+    recorder.appender.sync()
+    assert journal.segment_numbers() == [1, 2], "the second sync of the same segment was believed"
+    assert read(journal).numbers == list(range(8))
+
+
+def test_f7_durable_events_that_cannot_be_read_back_are_not_passed_over(journal: JournalFolder) -> None:
+    disk = disk_of(journal)
+    recorder = build(journal, range(6), per_commit=3)
+    recorder.record(6, 7)
+    recorder.commit()
+    disk.file(journal.segment_path(1)).shown[list(lines(journal))[1].end - 100] ^= 1
+    disk.faults = [Fault("sync_data", disk.calls["sync_data"] + 1, EIO)]
+    with pytest.raises(OSError, match="cannot be read back up to what was synced"):
+        recorder.appender.sync()
+    assert journal.segment_numbers() == [1]
+
+
 def test_f7_a_failed_sync_that_another_process_repaired_first_is_a_sync_all_the_same(journal: JournalFolder) -> None:
     disk = disk_of(journal)
     first, second = Recorder(journal, "w1"), Recorder(journal, "w2")
@@ -379,6 +439,16 @@ def test_a_newest_segment_that_is_removed_under_a_writer_refuses_writing(real_jo
         ):
             recorder.commit()
     assert real_journal.segment_numbers() == []
+
+
+def test_what_stands_in_a_segment_that_is_removed_is_not_called_durable(real_journal: JournalFolder) -> None:
+    recorder = build(real_journal, range(6), per_commit=3)
+    recorder.record(6)
+    recorder.commit()
+    real_journal.disk.remove(real_journal.segment_path(1))
+    with pytest.raises(FileNotFoundError):
+        recorder.appender.sync()
+    assert recorder.appender.durable_seq == 6
 
 
 def test_a_newest_segment_that_was_replaced_under_a_writer_is_not_written_to_blindly(

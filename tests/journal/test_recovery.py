@@ -13,7 +13,7 @@ from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.recovery import RULES, Action, Earlier, Tail, Version, decide, matches
 
-from .damage import build, disk_of, header_of, in_memory, lines, read
+from .damage import Recorder, build, disk_of, header_of, in_memory, lines, read
 from .test_damage import NEW, check_a_recovered_journal, recover, write_more
 from .test_format import seal
 
@@ -118,6 +118,8 @@ def test_recovery_names_the_damage_in_the_next_header(journal: JournalFolder) ->
     (again,) = read(journal).damage
     assert again.declared
     assert not again.refuses_writing
+    assert Appender(journal, "w3").recover() == [], "it is declared once"
+    assert journal.segment_numbers() == [1, 2]
 
 
 def test_declared_damage_that_grows_refuses_writing_again(journal: JournalFolder) -> None:
@@ -180,7 +182,14 @@ def test_a_torn_tail_heals_by_itself_and_stays_listed(journal: JournalFolder) ->
     path = journal.segment_path(1)
     whole = disk_of(journal).contents(path)
     disk_of(journal).put(path, whole + b'{"first":7,"count":1,')
-    write_more(journal, NEW)
+    (torn,) = read(journal).damage
+    assert (torn.kind, torn.first_seq, torn.last_seq) == (DamageKind.TORN, 7, 6)
+    writer = Recorder(journal, "w2")
+    writer.record(NEW)
+    writer.flush()
+    assert [(each.kind, each.offset, each.declared) for each in writer.appender.damage] == [
+        (DamageKind.DEAD, len(whole), True)
+    ]
     assert read(journal).numbers == [*range(6), NEW]
     (damage,) = read(journal).damage
     assert (damage.kind, damage.segment, damage.offset, damage.bytes) == (DamageKind.DEAD, 1, len(whole), 21)
