@@ -68,6 +68,7 @@ def test_f5_durable_events_survive_power_loss_when_writes_and_syncs_fail_too(
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("faults", [False, True])
 @pytest.mark.parametrize("block", range(20))
 def test_f5_campaign(tmp_path: Path, block: int, faults: bool, record_property: RecordProperty) -> None:

@@ -78,6 +78,7 @@ def test_f1_nothing_that_returned_is_lost_while_segments_are_opened_and_processe
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("seed", range(2, 22))
 def test_f1_campaign_of_kills_while_segments_are_opened(
     tmp_path: Path, seed: int, record_property: RecordProperty
