@@ -15,7 +15,7 @@ from __future__ import annotations
 from ..journal.chain import Position, read_header
 from ..journal.checkpoint import load
 from ..journal.folder import ORIGINS, JournalFolder
-from ..journal.format import FORMAT_VERSION, HASH_TAIL_BYTES, stated_hash
+from ..journal.format import HASH_TAIL_BYTES, stated_hash
 from ..state import State
 
 CHECKPOINT = "checkpoint.json"
@@ -57,6 +57,7 @@ def _stands(folder: JournalFolder, end: Position) -> bool:
         tail = folder.disk.read_at(descriptor, start, end.offset - start)
     finally:
         folder.disk.close(descriptor)
-    if found is None or found[0].version != FORMAT_VERSION or found[0].journal != end.journal:
+    # Of a version that only a newer release knows, nothing but that is known: it names no journal.
+    if found is None or found[0].journal != end.journal:
         return False
     return found[0].segment == SEGMENT and tail.endswith(b"\n") and stated_hash(tail[:-1]) == end.hash
