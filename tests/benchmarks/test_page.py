@@ -22,10 +22,11 @@ def test_replacing_twice_is_replacing_once() -> None:
     assert page.replaced(page.replaced(BOTH, "two", "new"), "two", "new") == page.replaced(BOTH, "two", "new")
 
 
-@pytest.mark.parametrize(
-    "broken", [BOTH.replace("<!-- one: end -->", ""), BOTH + BOTH, "", BOTH.replace("one", "three")]
-)
-def test_a_page_without_its_marks_is_refused(broken: str) -> None:
+SWAPPED = "a\n<!-- one: end -->\nold\n<!-- one: begin -->\nb\n"
+
+
+@pytest.mark.parametrize("broken", [BOTH.replace("<!-- one: end -->", ""), BOTH + BOTH, SWAPPED, ""])
+def test_a_page_without_its_marks_once_each_in_order_is_refused(broken: str) -> None:
     with pytest.raises(ValueError, match=r"expected <!-- one: begin -->"):
         page.replaced(broken, "one", "new")
 
