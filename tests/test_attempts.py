@@ -95,6 +95,11 @@ def test_an_attempt_reaches_as_far_back_as_its_lowest_step_wherever_that_stands(
         assert rows == [0, 1, 2, 6, 7, 8, 9]
 
 
+def test_it_does_so_also_where_some_points_have_no_step() -> None:
+    second = stretch("second", "step", [None, 9, 3, 8])
+    assert kept([FIRST, SECOND], stretch("first", "step", range(6)), second) == [0, 1, 2, 6, 7, 8, 9]
+
+
 @pytest.mark.parametrize("no_step", [None, True, nan, "6"])
 def test_points_without_a_step_are_never_superseded(no_step: object) -> None:
     first = Stretch("first", 3, {"step": [5, no_step, 6]})

@@ -22,6 +22,7 @@ from ml_dash.facts.events import PARAMS_SET
 from ml_dash.journal import checkpoint
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.checkpoint import Trust, load, save_positions, save_state
+from ml_dash.journal.damage import Damage, DamageKind
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import encode_header
@@ -324,6 +325,26 @@ def test_bytes_that_may_not_be_durable_are_not_vouched_for(tmp_path: Path) -> No
     kept = load(folder)
     assert kept is not None
     assert kept.trusts(reader.position.segment, _status(newest(folder))) is None
+
+
+def test_only_segments_without_damage_are_vouched_for(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a")
+    trust = Trust(folder)
+    reader = JournalReader(folder, trusted=trust)
+    list(reader.commits())
+    end = reader.position
+    assert end is not None
+    first, second, *others = folder.segment_numbers()
+    dead = Damage(DamageKind.DEAD, first, 9000, 10, 1, 0, True, "nothing", "bytes not accepted")
+    corrupt = Damage(DamageKind.CORRUPT, second, 200, 10, 1, 2, False, "a commit", "nothing")
+    assert sorted(trust.verified(end, [dead, corrupt])) == [first, *others[:-1]]
+    Path(folder.checkpoint_path).unlink()
+    torn = Damage(DamageKind.TORN, end.segment, end.offset, 10, 1, 0, False, "a commit", "nothing")
+    for damage, vouched in (([torn], [first, second, *others[:-1]]), ([], folder.segment_numbers())):
+        assert save_positions(folder, trust, end.with_fence(end.offset), damage)
+        kept = load(folder)
+        assert kept is not None
+        assert sorted(kept.vouched) == vouched
 
 
 def _status(path: Path) -> checkpoint.FileStatus:

@@ -40,6 +40,11 @@ def test_a_column_of_a_later_release_makes_its_events_unknown_and_leaves_the_oth
     assert state.seq == 40
 
 
+def test_columns_of_an_unknown_type_are_counted_one_by_one() -> None:
+    run = {"type": "optics.aligned", "n": 20, "at": 0, "t": [0] * 20, "columns": {"y": [1] * 20}}
+    assert folded(of_json(run, count=20)).unknown == {"optics.aligned": 20}
+
+
 def test_times_of_a_later_release_are_taken_from_the_commit() -> None:
     run = {"type": METRIC_LOGGED, "name": "m", "n": 20, "at": 0, "t": {"zstd": "…"}, "columns": {"y": [1] * 20}}
     state = folded(of_json(run, count=20))
@@ -67,8 +72,8 @@ def test_a_commit_that_cannot_be_decoded_is_counted_and_opens_no_session() -> No
 
 def test_a_prefix_of_a_commit_folds_also_where_it_cuts_packed_columns() -> None:
     points = [point("m", EPOCH_US + step, step=step, loss=step / 7, word="w") for step in range(40)]
-    whole = commit(1, points)
-    for count in (0, 1, 16, 17, 39, 40):
+    whole = commit(1, [event(PARAMS_SET, params={"a": 1}), *points])
+    for count in (0, 1, 2, 17, 18, 40, 41):
         state = fold_commit(EMPTY, blocks_before(whole.blocks, count), whole)
         assert repr(state) == repr(fold(whole.events[:count]))
 
