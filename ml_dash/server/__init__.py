@@ -1,7 +1,7 @@
 """The server: journals and saved files of a team, verified before they are stored.
 
 running         a process that listens; connections   which begin in time; app   the application in it
-guarding        what every request passes; requests, bodies, ranges   what it says, checked; problems   how it is refused
+guarding        what every request passes; requests, bodies, ranges   what it says; problems   how it is refused
 
 journal_routes, reading_routes, blob_routes, account_routes   the addresses; service, settings, bell   what they share
 
