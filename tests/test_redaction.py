@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from errno import EIO
 from functools import partial
 from itertools import count
@@ -21,8 +21,10 @@ from ml_dash import ConfigurationError, Experiment, ExperimentError, StorageErro
 from ml_dash.facts.events import EVENT_REDACTED
 from ml_dash.history import Report
 from ml_dash.journal.disk import Disk
+from ml_dash.journal.drain import is_locked
 from ml_dash.journal.folder import JournalFolder
-from ml_dash.journal.format import HASH_TAIL_BYTES, chain_hash
+from ml_dash.journal.format import HASH_TAIL_BYTES, CommitLine, chain_hash
+from ml_dash.journal.reader import JournalReader
 from ml_dash.reading.replay import KEEP_BYTES_MIN, Replay
 from ml_dash.recording.remarks import record_remark
 
@@ -271,6 +273,45 @@ def test_a_redaction_that_was_cut_short_reads_as_redacted_and_is_completed(
     assert load(tmp_path).params["db.password"] == "[redacted]*****"
     with pytest.raises(ConfigurationError, match="nothing of event 2 is left"):
         redact(tmp_path, PARAMS, "db.password")
+
+
+def test_a_value_that_is_redacted_while_somebody_reads_costs_the_reader_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_dash.journal.reader.CHUNK_BYTES", 256)
+    for _ in range(3):
+        with Experiment(PREFIX, dash_root=tmp_path, console=False).run as experiment:
+            experiment.params.set(password=SECRET)
+    secret = [each.seq for each in ml_dash.events(PREFIX, dash_root=tmp_path) if each.type == "params.set"]
+    redact(tmp_path, secret[0], "password")
+    end = ml_dash.load(PREFIX, dash_root=tmp_path).seq
+    reader = JournalReader(JournalFolder(tmp_path / PREFIX))
+    read = []
+    for line in reader.commits():
+        read += range(line.first, line.last + 1)
+        if secret[0] in read and secret[1] not in read and not counted(tmp_path, '"[redacted]*****"') > 1:
+            for seq in secret[1:]:
+                redact(tmp_path, seq, "password")
+    assert (read[:end], reader.damage) == (list(range(1, end + 1)), [])
+
+
+def test_nobody_who_records_waits_while_a_journal_is_read_to_redact_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded_once(tmp_path)
+    folder = JournalFolder(tmp_path / PREFIX)
+    was_locked = []
+
+    class Watched(JournalReader):
+        def commits(self) -> Iterator[CommitLine]:
+            was_locked.append(is_locked(folder, folder.lock_path))
+            return super().commits()
+
+    for module in ("recording.redacting", "journal.redaction"):
+        monkeypatch.setattr(f"ml_dash.{module}.JournalReader", Watched)
+    redact(tmp_path, PARAMS, "password")
+    assert was_locked
+    assert not any(was_locked)
 
 
 def recorded_once(root: Path) -> None:

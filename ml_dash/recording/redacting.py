@@ -104,30 +104,33 @@ def redact(
 def _redact(
     folder: JournalFolder, appender: Appender, event: Event, field: str | None, reason: str, finished: set[Place]
 ) -> int:
+    # Who is dead stays dead, so what its spool holds is in the journal behind this.
+    if is_alive(folder, event.writer):
+        raise ExperimentError(
+            f"event {event.seq} was recorded by a process that is still recording, and its spool may hold the value. "
+            "End that session, then redact"
+        )
     with appender.at_end():
         drain(folder, appender)
     # A fence behind the commit: only so is what stands there told from a torn tail once it has changed.
     appender.sync()
-    with appender.at_end():
-        if is_alive(folder, event.writer):
-            raise ExperimentError(
-                f"event {event.seq} was recorded by a process that is still recording, and its spool may hold the "
-                "value. End that session, then redact"
-            )
-        found = _find(folder, event.seq)
-        patches = patches_for(found.line, len(found.text), event, field)
-        place = (found.line.segment, found.line.offset)
-        earlier = [each for each in _declared(folder) if (each.segment, each.offset) == place]
-        declared = earlier[-1].patches if earlier else {}
-        patches = {**declared, **patches}
-        if patches != declared:
+    # All reading is done without the journal's lock, for which whoever records would wait: nobody else declares or
+    # replaces anything meanwhile.
+    found, earlier = _find(folder, event.seq)
+    patches = patches_for(found.line, len(found.text), event, field)
+    declared = earlier.patches if earlier is not None else {}
+    patches = {**declared, **patches}
+    if patches != declared:
+        with appender.at_end():
             seq = _declare(folder, appender, found, event, field, reason, patches)
-        elif place in finished or patched(found.text, patches) != found.text:
-            # Whoever declared it was killed, or the disk failed, before order 2 was done.
-            seq = earlier[-1].seq
-        else:
-            raise ConfigurationError(f"nothing of event {event.seq} is left to redact: a marker stands there already")
-        finish(folder)
+    elif earlier is not None and (
+        (earlier.segment, earlier.offset) in finished or patched(found.text, patches) != found.text
+    ):
+        # Whoever declared it was killed, or the disk failed, before order 2 was done.
+        seq = earlier.seq
+    else:
+        raise ConfigurationError(f"nothing of event {event.seq} is left to redact: a marker stands there already")
+    finish(folder)
     return seq
 
 
@@ -175,21 +178,22 @@ def _declare(
 # -- where an event stands ---------------------------------------------------------------------------------------
 
 
-def _declared(folder: JournalFolder) -> list[Redaction]:
-    return [each for line in JournalReader(folder).commits() for each in declared_in(line)]
-
-
-def _find(folder: JournalFolder, seq: int) -> Found:
-    """The commit of event `seq`."""
-    reader = JournalReader(folder)
+def _find(folder: JournalFolder, seq: int) -> tuple[Found, Redaction | None]:
+    """The commit of event `seq`, and the last declaration about it."""
+    reader, found, declared = JournalReader(folder), None, dict[Place, Redaction]()
     for line in reader.commits():
         if line.first <= seq <= line.last:
             before, position = _hash_before(folder, line), reader.position
             if before is None or position is None:
                 break
             text = bytes_of(folder, line.segment, line.offset, line.end - line.offset - 1)
-            return Found(line, text, before, position.journal)
-    raise StorageError(f"event {seq} of {folder.path} stands behind damage and cannot be redacted; look at `verify`")
+            found = Found(line, text, before, position.journal)
+        declared.update({(each.segment, each.offset): each for each in declared_in(line)})
+    if found is None:
+        raise StorageError(
+            f"event {seq} of {folder.path} stands behind damage and cannot be redacted; look at `verify`"
+        )
+    return found, declared.get((found.line.segment, found.line.offset))
 
 
 def _hash_before(folder: JournalFolder, line: CommitLine) -> str | None:

@@ -154,6 +154,28 @@ def test_a_redacted_line_travels_behind_what_declares_it(experiment: Path) -> No
     assert [(each.redacted, each.reason) for each in found[0].redactions] == [(2, "leaked")]
 
 
+def test_a_line_that_is_redacted_while_others_travel_stops_nothing(experiment: Path) -> None:
+    root = experiment.parents[2]
+    for name in ("s1", "s2"):
+        append(experiment, *session(name, [point("train", step=1, text="a secret password")]))
+    folder = JournalFolder(experiment, prefix=PREFIX)
+    first, second = (each.seq for each in ml_dash.events(PREFIX, dash_root=root) if "a secret" in str(each.data))
+    ml_dash.redact(PREFIX, first, "text", reason="leaked", dash_root=root)
+    local = LocalBytes(folder)
+    local.look()
+    at, sent = None, b""
+    while b"[redacted]" not in sent:
+        batch = local.after(at, 1)
+        assert batch is not None
+        at, sent = batch.end, sent + batch.data
+    ml_dash.redact(PREFIX, second, "text", reason="leaked", dash_root=root)
+    local.look()
+    while (batch := local.after(at, 1)) is not None:
+        at, sent = batch.end, sent + batch.data
+    assert local.blocked is None
+    assert {1: sent} == valid_bytes(folder)
+
+
 def test_what_is_archived_travels_as_it_was_written(experiment: Path) -> None:
     folder = record(experiment, 12, segment_bytes_max=1500)
     whole = valid_bytes(folder)
