@@ -88,7 +88,7 @@ value="20"/><property name="kills" value="3"/></properties>{outcome}</testcase>
 
 
 def report(folder: Path, day: str, outcome: str = "") -> Path:
-    said = b"- during generate phase (0.1 seconds):\n - 99 passing examples, 1 failing examples, 7 invalid examples\n"
+    said = b"- during generate phase (0.1 seconds):\n - 99 passing, 1 failing, and 7 invalid test cases\n"
     path = folder / f"{day}.xml"
     path.write_text(REPORT.format(day=day, examples=b64encode(said).decode(), outcome=outcome))
     return path

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
@@ -173,6 +174,8 @@ def answer(arguments: list[str]) -> int:
     except MlDashError as error:
         print(f"ml-dash: {visible(str(error))}", file=sys.stderr)
         code = EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
+    except OSError as error:
+        code = _without_room(error)
     return code if isinstance(code, int) else 0
 
 
@@ -180,6 +183,16 @@ def _without_reader() -> int:
     """The exit code where the reader (`| head`) has what it wants; without this, Python complains once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _without_room(error: OSError) -> int:
+    """The exit code where what is printed goes to a disk that is full, or fails; any other error is raised again."""
+    # Errors of other files name them, or are ours.
+    if error.filename is not None or error.errno not in (ENOSPC, EDQUOT, EFBIG, EIO):
+        raise error
+    print(f"ml-dash: what is printed could not be written to where it goes: {error}. It is cut off", file=sys.stderr)
+    _without_reader()
+    return EXIT_FAILED
 
 
 def _behind_the_command(args: list[str]) -> list[str]:

@@ -103,6 +103,17 @@ def test_events_that_follow_end_quietly_when_the_reader_has_enough(recorded: Pat
     assert complaints.strip() == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("arguments", [["list"], ["show", BASELINE], ["list", "--json"], ["--help"]])
+def test_what_is_printed_to_a_full_disk_is_a_named_error(recorded: Path, arguments: list[str]) -> None:
+    environment = os.environ | {"ML_DASH_ROOT": str(recorded)}
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([*COMMAND, *arguments], env=environment, stdout=full, stderr=-1, text=True, timeout=60)
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("ml-dash: what is printed could not be written to where it goes: ")
+
+
 @pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["events"], ["events", "--json"]])
 def test_a_value_too_deep_for_json_is_shown_as_far_as_it_goes(piped: Piped, tmp_path: Path, command: list[str]) -> None:
     value: Any = 1

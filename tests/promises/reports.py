@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 EXAMPLES = "examples of Hypothesis"
-_EXAMPLES = re.compile(r"(\d+) passing examples, (\d+) failing")
+_EXAMPLES = re.compile(r"(\d+) passing(?: examples)?, (\d+) failing")
 _STATISTICS = "hypothesis-statistics-"
 
 
