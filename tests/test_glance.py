@@ -107,6 +107,19 @@ def vouch_as_it_is(folder: JournalFolder) -> None:
     assert save_state(folder, Trust(folder), kept[0], [], kept[1])
 
 
+def test_bytes_behind_the_vouched_end_are_looked_at_also_where_the_status_counts(tmp_path: Path) -> None:
+    folder = recorded(tmp_path)
+    with segment(folder).open("ab") as file:
+        file.write(b"half a line")
+    vouch_as_it_is(folder)
+    checkpoint = load(folder)
+    status = folder.disk.status(folder.segment_path(1))
+    assert checkpoint is not None
+    assert status is not None
+    assert checkpoint.trusts(1, status) is not None
+    assert kept_at_a_glance(folder) is None
+
+
 @pytest.mark.parametrize("name", ["a segment", "an archived segment", "a spool", "a journal of another machine"])
 def test_anything_beside_the_one_segment_is_looked_at(tmp_path: Path, name: str) -> None:
     folder = recorded(tmp_path)
