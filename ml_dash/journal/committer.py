@@ -293,8 +293,8 @@ class Committer:
         known = error
         if not isinstance(known, MlDashError):
             known = StorageError(
-                f"the journal could not be written: {error!r}. Events are kept in its spool; free space or repair the "
-                "file system, and they are written by the next flush"
+                f"the journal could not be written: {error!r}. Events wait in the spool, or in memory where the "
+                "disk takes nothing at all; free space or repair the file system, and the next flush writes them"
             )
             known.__cause__ = error
         if self._is_strict:
