@@ -223,7 +223,7 @@ def test_a_journal_that_cannot_be_written_costs_nothing_but_a_warning(
         log(writer, "loss", i)
     with pytest.raises(StorageError, match="No space left on device"):
         writer.flush()
-    with pytest.raises(StorageError, match="kept in its spool"):
+    with pytest.raises(StorageError, match="wait in the spool"):
         writer.flush()
     assert points(read(folder), "loss") == [0]
     disk.failing = set()

@@ -47,7 +47,7 @@ try:
     writer.flush()
 except StorageError as error:
     failed += 1
-    assert "kept in its spool" in str(error), error
+    assert "wait in the spool" in str(error), error
 make_room()
 deadline = time.monotonic() + 60
 while True:
