@@ -10,7 +10,7 @@ from ml_dash.journal.chain import Position
 from ml_dash.journal.chart import Extent
 from ml_dash.journal.format import Header, Previous
 from ml_dash.remote.backoff import PAUSE_S_MAX, RETRY_AFTER_S_MAX, pause_s, retry_after_s
-from ml_dash.remote.batches import BATCH_BYTES_MIN, BatchSize, Next, following, place
+from ml_dash.remote.batches import BATCH_BYTES_MIN, BATCH_BYTES_START, BatchSize, Next, following, place
 
 HASH = "0" * 64
 JOURNAL = "k10wb0emz0000000j1"
@@ -36,6 +36,8 @@ SEALED, NEWEST = extent(1, accepted=1000), extent(2)
         ([SEALED, NEWEST], 1, 1000, True, Next.GO_ON),
         ([SEALED, NEWEST], 1, 400, False, Next.DIVERGED),
         ([extent(2)], 1, None, False, Next.DIVERGED),
+        ([SEALED, NEWEST], 2, None, False, Next.DIVERGED),
+        ([], 1, None, False, Next.BEYOND),
         ([extent(1, dead=True), extent(2)], 1, 600, True, Next.DIVERGED),
         ([extent(1, has_header=False), extent(2)], 1, 600, True, Next.DIVERGED),
     ],
@@ -69,6 +71,8 @@ def test_batches_grow_where_it_goes_fast_and_shrink_where_it_does_not() -> None:
     assert size.bytes == 2 * start, "a batch that was not full says nothing"
     size.acknowledged(size.bytes, 100.0)
     assert size.bytes == start
+    size.refused()
+    assert size.bytes == start // 2
     for _ in range(20):
         size.refused()
     assert size.bytes == BATCH_BYTES_MIN
@@ -89,6 +93,12 @@ def test_where_the_line_is_slow_batches_stay_small() -> None:
     for _ in range(10):
         size.acknowledged(size.bytes, size.bytes / 50_000)
     assert size.bytes <= 1_048_576
+
+
+def test_what_goes_through_in_a_second_is_known_of_the_last_full_batch() -> None:
+    size = BatchSize(4_000_000)
+    size.acknowledged(size.bytes, 4.0)
+    assert size.bytes_per_s == BATCH_BYTES_START / 4
 
 
 def test_pauses_grow_to_a_bound_and_never_agree() -> None:

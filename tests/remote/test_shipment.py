@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 
 import ml_dash
@@ -375,6 +376,17 @@ def test_a_hint_that_was_half_written_by_a_killed_process_is_cleared_away(folder
     cursor.save(folder, URL, cursor.Mark())
     assert not left.exists()
     assert cursor.marks(folder) == {URL: cursor.Mark()}
+
+
+@pytest.mark.parametrize("files", [[1], ["a", None], "ab", {"a": 1}])
+def test_a_hint_whose_files_are_no_list_of_names_is_none(folder: JournalFolder, files: object) -> None:
+    cursor.save(folder, URL, cursor.Mark(None, frozenset(["a"])))
+    path = Path(folder.shipped_path)
+    document = orjson.loads(path.read_bytes())
+    assert document["servers"][URL]["files"] == ["a"]
+    document["servers"][URL]["files"] = files
+    path.write_bytes(orjson.dumps(document))
+    assert cursor.marks(folder) == {}
 
 
 def test_ctrl_c_ends_the_waiting_at_once(folder: JournalFolder) -> None:

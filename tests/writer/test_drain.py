@@ -15,7 +15,7 @@ import pytest
 
 from ml_dash.errors import JournalCorruptError, StorageError
 from ml_dash.facts.codec import decode_events, events_of
-from ml_dash.facts.events import RUN_FAILED
+from ml_dash.facts.events import RUN_COMPLETED, RUN_FAILED
 from ml_dash.facts.rows import seal
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.disk import OPERATING_SYSTEM, Disk
@@ -103,6 +103,15 @@ def test_a_drain_killed_again_and_again_gets_done(folder: JournalFolder, small_f
             break
     found = reopen(folder)
     assert points(found, "loss") == list(range(EVENTS))
+
+
+def test_whose_last_word_was_the_end_of_the_run_is_not_lost(folder: JournalFolder) -> None:
+    def end(writer: Writer) -> None:
+        writer.flush()
+        writer.record(RUN_COMPLETED, {"session": writer.session})
+
+    die_recording(folder, 4, then=end)
+    assert [event.type for event in reopen(folder) if event.type in (RUN_COMPLETED, RUN_FAILED)] == [RUN_COMPLETED]
 
 
 def test_two_drains_at_once_commit_it_once(folder: JournalFolder, small_files: None) -> None:
