@@ -24,7 +24,7 @@ SEEDED = {
         "remote/shipment.py",
         "            self._size.refused()\n            raise",
         "            self._size.refused()\n            self._at = batch.end\n            return len(batch.data)",
-        SHIPPING,
+        SHIPMENT,
     ),
     "go on from the hint": (
         "remote/shipment.py",

@@ -253,6 +253,20 @@ def test_files_travel_while_somebody_records_without_end(folder: JournalFolder, 
     assert copy_of(inside, folder) == valid_bytes(folder)
 
 
+@pytest.mark.parametrize("fault", ["request lost", "answer lost"])
+def test_the_last_batch_arrives_whose_answer_was_lost(
+    folder: JournalFolder, inside: InProcess, wire: Wire, fault: str
+) -> None:
+    shipment = Shipment(folder, PREFIX, server_through(wire))
+    ship_all(shipment)
+    append(folder.experiment, *session("s2", [point("train", step=20)]))
+    wire.faults.append(fault)
+    with pytest.raises(NetworkError):
+        shipment.step()
+    ship_all(shipment)
+    assert copy_of(inside, folder) == valid_bytes(folder)
+
+
 def test_a_file_travels_whose_commit_was_stored_while_the_answer_was_lost(
     folder: JournalFolder, inside: InProcess, wire: Wire
 ) -> None:
