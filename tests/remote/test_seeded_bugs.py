@@ -38,7 +38,7 @@ SEEDED = {
         "            self._arrived(checksum)\n",
         "            self._arrived(checksum)\n"
         "            server.put_blob(self._owner, checksum, self._read(checksum, 0, size))\n",
-        SHIPPING,
+        SHIPMENT,
     ),
     "believe a hint of another prefix": (
         "remote/cursor.py",

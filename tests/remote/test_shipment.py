@@ -267,6 +267,20 @@ def test_the_last_batch_arrives_whose_answer_was_lost(
     assert copy_of(inside, folder) == valid_bytes(folder)
 
 
+@pytest.mark.parametrize("fault", ["request lost", "answer lost"])
+def test_a_file_arrives_whose_answer_was_lost(folder: JournalFolder, inside: InProcess, wire: Wire, fault: str) -> None:
+    shipment = Shipment(folder, PREFIX, server_through(wire))
+    ship_all(shipment)
+    checksum = save(folder, b"weights")
+    shipment.step()
+    # Whether the server has it is asked first.
+    wire.faults.extend(["", fault])
+    with pytest.raises(NetworkError):
+        shipment.step()
+    ship_all(shipment)
+    assert inside.blob("alice", checksum) == b"weights"
+
+
 def test_a_file_travels_whose_commit_was_stored_while_the_answer_was_lost(
     folder: JournalFolder, inside: InProcess, wire: Wire
 ) -> None:
