@@ -15,7 +15,7 @@ from ..promises.seeding import Bug
 
 TESTS = [
     f"journal/test_{name}.py"
-    for name in "format chain recovery reader appender survey damage failing_disk power_loss".split()
+    for name in "format chain recovery reader appender survey power_loss failing_disk damage".split()
 ]
 
 SEEDED = {
