@@ -10,7 +10,7 @@ from pathlib import Path
 import ml_dash
 
 from .account import Account
-from .ending import compare_ledgers
+from .ending import compare_ledgers, look_for_secrets
 from .keeper import secrets
 from .ledger import Ledger, ledgers
 from .model import Model
@@ -54,6 +54,21 @@ def _compared(world: World, accounts: dict[Journal, Account]) -> dict[str, str]:
     (world.home / "violations.jsonl").unlink(missing_ok=True)
     compare_ledgers(world, accounts)
     return {each["who"]: each["what"] for each in world.violations()}
+
+
+def test_a_redacted_secret_that_stands_anywhere_is_found(tmp_path: Path) -> None:
+    world, secret = World(tmp_path, ""), "sk-" + "0" * 32
+    for folder in ("ledgers", "redacted", "cache/mirrors"):
+        (tmp_path / folder).mkdir(parents=True)
+    ledger = Ledger(world.ledgers, 100)
+    ledger.note(i=1, secret=secret)
+    ledger.close()
+    (tmp_path / "redacted" / "100-1").write_text(secret)
+    look_for_secrets(world)
+    assert world.violations() == []
+    (tmp_path / "cache/mirrors/checkpoint.json").write_text(f'"{secret}"')
+    look_for_secrets(world)
+    assert [each["what"] for each in world.violations()] == ["cache/mirrors/checkpoint.json holds 1 redacted secrets"]
 
 
 def test_an_event_that_comes_twice_or_out_of_order_is_found() -> None:
