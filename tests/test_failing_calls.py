@@ -160,7 +160,7 @@ def prepare_archived(root: Path) -> None:
 
 def redact(root: Path, _: memoryview) -> None:
     """As the error says: again, where it was not completed."""
-    if any(f"3 {SECRET}".encode() in path.read_bytes() for path in (root / PREFIX / "_journal").glob("*.jsonl")):
+    if any(f'"3 {SECRET}'.encode() in path.read_bytes() for path in (root / PREFIX / "_journal").glob("*.jsonl")):
         ml_dash.redact(PREFIX, 4, "note", reason="it leaked", dash_root=root)
 
 
