@@ -29,9 +29,7 @@ from ..reading.origins import WITHOUT, as_one, others
 from ..remote.mirror import Mirror, journals_below
 from ..remote.protocol import Head
 from ..state.redactions import declaration
-from .copies import DamagedCopy
 from .library import Library
-from .store import Missing, StoreError
 
 LOOK_INTERVAL_S = 600.0
 CALL_TIMEOUT_S = 300.0
@@ -134,6 +132,7 @@ class Cache:
 async def look_for_redactions(cache: Cache, take_out: Callable[[str], Awaitable[None]]) -> None:
     """Rule 3, once.  What fails is looked at again the next time."""
     for prefix in await asyncio.to_thread(cache.prefixes):
-        with suppress(StoreError, Missing, DamagedCopy, OSError):
+        # Whatever is wrong with one experiment, the others are looked at.
+        with suppress(Exception):
             if await asyncio.to_thread(cache.is_behind, prefix):
                 await take_out(prefix)
