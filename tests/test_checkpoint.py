@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ml_dash
 from ml_dash import Experiment
 from ml_dash.errors import JournalCorruptError
 from ml_dash.facts.events import PARAMS_SET
@@ -417,6 +418,28 @@ def test_a_session_that_ends_folds_no_large_journal(tmp_path: Path, monkeypatch:
     kept = load(trained(tmp_path, 30))
     assert kept is not None
     assert kept.state() is None
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_a_session_that_ends_folds_history_anew_for_a_correction_only_where_that_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    folder = trained(tmp_path, 500)
+    before = load(folder)
+    assert before is not None
+    size = os.path.getsize(folder.segment_path(1))
+    with Experiment("a/b/c", dash_root=tmp_path, console=False).run:
+        logged = next(each for each in ml_dash.events("a/b/c", dash_root=tmp_path) if each.type == "metric.logged")
+        ml_dash.correct("a/b/c", logged.seq, loss=0.5, reason="in bits", dash_root=tmp_path)
+        monkeypatch.setattr(replay_module, "KEEP_BYTES_MIN", size if is_large else 100 * size)
+    kept = load(folder)
+    assert kept is not None
+    was, found = before.state(), kept.state()
+    assert was is not None
+    assert found is not None
+    state = Replay(folder).refresh()
+    assert found[1].seq == (was[1].seq if is_large else state.seq)
+    assert repr(state) == repr(fully_read(folder.experiment))
 
 
 def test_a_state_that_cannot_be_kept_fails_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

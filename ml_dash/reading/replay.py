@@ -124,12 +124,17 @@ class Replay:
 
     def keep(self) -> None:
         """Keeps the state for the next reader if that is little work: where there is more, a reader keeps it."""
-        if self._bytes_behind_kept() <= KEEP_BYTES_MIN:
+        if self._bytes_behind(self._kept) > KEEP_BYTES_MIN:
+            return
+        with self._refreshing:
+            is_gone_on_from = self._catch_up()
+        # Where something reaches back, as a correction does, all of history is to be folded anew.
+        if is_gone_on_from or self._bytes_behind(None) <= KEEP_BYTES_MIN:
             self._keep_bytes_min = 1
             self.refresh()
 
-    def _bytes_behind_kept(self) -> int:
-        kept, total = self._kept, 0
+    def _bytes_behind(self, kept: Position | None) -> int:
+        total = 0
         for number in self.folder.segment_numbers():
             status = file_status(self.folder, number)
             if status is not None and (kept is None or number >= kept.segment):
@@ -164,7 +169,7 @@ class Replay:
             kept = None
         self._kept: Position | None = kept[0] if kept is not None else None
         self._unconfirmed = self._kept
-        if self._at_a_glance and self._bytes_behind_kept() > KEEP_BYTES_MIN:
+        if self._at_a_glance and self._bytes_behind(self._kept) > KEEP_BYTES_MIN:
             self._at_a_glance = False
             self._begin(from_kept=from_kept)
             return
