@@ -237,14 +237,19 @@ def test_a_redaction_that_was_not_carried_out_keeps_its_segment_from_being_archi
     def killed(*_: object) -> None:
         raise Killed
 
+    def refused(*_: object) -> None:
+        raise OSError(30, os.strerror(30))
+
     with monkeypatch.context() as patch:
-        patch.setattr("ml_dash.recording.redacting._carry_out", killed)
+        patch.setattr("ml_dash.recording.redacting.finish", killed)
         with pytest.raises(Killed):
             ml_dash.redact(PREFIX, 2, "note", reason="leaked", dash_root=tmp_path)
-    done = ml_dash.archive(PREFIX, dash_root=tmp_path)
+        patch.setattr("ml_dash.journal.redaction.finish", refused)
+        done = ml_dash.archive(PREFIX, dash_root=tmp_path)
     assert [(each.segment, "not carried out" in each.reason) for each in done.left] == [(1, True)]
-    ml_dash.redact(PREFIX, 2, "note", reason="leaked", dash_root=tmp_path)
-    assert ml_dash.archive(PREFIX, dash_root=tmp_path).segments == (1,)
+    assert ml_dash.archive(PREFIX, dash_root=tmp_path).segments == (1,), "it is finished first"
+    ml_dash.archive(PREFIX, undo=True, dash_root=tmp_path)
+    assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_archiving_and_redacting_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
