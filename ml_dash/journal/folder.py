@@ -28,6 +28,7 @@ from .disk import OPERATING_SYSTEM, Disk
 
 JOURNAL = "_journal"
 FILES = "_files"
+CHECKPOINT = "checkpoint.json"
 ORIGINS = "origins"
 """Below `_journal`: journals of other machines that a server has of the same experiment, by their ids."""
 _SEGMENT_NAME = re.compile(r"([0-9]{8})\.jsonl(?:\.zst)?")
@@ -67,7 +68,7 @@ class JournalFolder:
 
     @property
     def checkpoint_path(self) -> str:
-        return f"{self.path}/checkpoint.json"
+        return f"{self.path}/{CHECKPOINT}"
 
     @property
     def ship_lock_path(self) -> str:

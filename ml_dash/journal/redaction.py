@@ -21,7 +21,7 @@ from .archive import make_plain, rewriting
 from .damage import Damage
 from .declarations import Place, declared_in
 from .drain import is_locked
-from .folder import JournalFolder
+from .folder import CHECKPOINT, JournalFolder
 from .format import HASH_TAIL_BYTES, decode_redacted, patched, stated_hash
 from .reader import JournalReader
 from .segment_file import open_segment
@@ -62,7 +62,7 @@ def finish(folder: JournalFolder) -> set[Place]:
     replaced = {place for place, each in declared.items() if _replace(folder, each, journal, reader.damage)}
     disk = folder.disk
     for name in disk.list_names(folder.path):
-        if name.endswith(".new") or name == "checkpoint.json":
+        if name.endswith(".new") or name == CHECKPOINT:
             disk.remove(f"{folder.path}/{name}")
     disk.remove(folder.redacting_path)
     disk.sync_folder(folder.path)

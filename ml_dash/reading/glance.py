@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from ..journal.chain import Position, read_header
 from ..journal.checkpoint import load
-from ..journal.folder import ORIGINS, JournalFolder
+from ..journal.folder import CHECKPOINT, ORIGINS, JournalFolder
 from ..journal.format import HASH_TAIL_BYTES, stated_hash
 from ..state import State
 
-CHECKPOINT = "checkpoint.json"
 SEGMENT = 1
 HEADER_BYTES = 1024
 

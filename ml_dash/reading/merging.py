@@ -33,18 +33,17 @@ from typing import Any
 import orjson
 
 from ..errors import StorageError
-from ..facts.codec import CodecError, decode_events, events_of
 from ..facts.events import EVENT_REDACTED, EXPERIMENT_FORKED, VALUE_CORRECTED
 from ..ids import new_id
 from ..journal.appender import Appender
 from ..journal.batch import Batch
 from ..journal.chain import Position
+from ..journal.declarations import REDACTED_IN_BYTES, declared_in
 from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..journal.lock import JournalLock
 from ..journal.reader import JournalReader
 from ..state.nouns import Redaction
-from ..state.redactions import redactions_in
 
 MERGED = "merged"
 MARK = "merged.json"
@@ -52,7 +51,6 @@ WRITE_BYTES = 4 * 1024 * 1024
 _BEFORE_ALL = -(1 << 62)
 _NAMING_TYPES = (VALUE_CORRECTED, EVENT_REDACTED)
 _NAMING_BYTES = tuple(b'"type":"%b"' % each.encode("ascii") for each in _NAMING_TYPES)
-_REDACTED_BYTES = b'"type":"%b"' % EVENT_REDACTED.encode("ascii")
 _FORKED_BYTES = b'"type":"%b"' % EXPERIMENT_FORKED.encode("ascii")
 ANEW_MAX = 8
 
@@ -97,7 +95,7 @@ class Origin:
         reader = JournalReader(self.folder, self.position, on_rewind=_is_late, redactions=self.redacted)
         lines = reader.commits()
         for line in lines:
-            if _REDACTED_BYTES in line.events and not self._knows(line):
+            if REDACTED_IN_BYTES in line.events and not self._knows(line):
                 self._learn(chain((line,), lines))
                 raise _Late
             is_birth = line.first == 1 and _FORKED_BYTES in line.events
@@ -116,12 +114,12 @@ class Origin:
 
     def _knows(self, line: CommitLine) -> bool:
         known = {each.seq for each in self.redacted}
-        return all(each.seq in known for each in _redactions_in(line))
+        return all(each.seq in known for each in declared_in(line))
 
     def _learn(self, lines: Iterable[CommitLine]) -> None:
         """Rule 5: where it is read from its beginning, what is behind a line says what is to be left out of it."""
         found = {each.seq: each for each in self.redacted}
-        found.update({each.seq: each for line in lines for each in _redactions_in(line)})
+        found.update({each.seq: each for line in lines for each in declared_in(line)})
         self.redacted = tuple(found.values())
 
     def moves(self, first: int, to: int) -> None:
@@ -290,16 +288,6 @@ class Merging:
         finally:
             self._disk.close(descriptor)
         self._disk.rename(temporary, f"{self._folder}/{MARK}")
-
-
-def _redactions_in(line: CommitLine) -> list[Redaction]:
-    if _REDACTED_BYTES not in line.events:
-        return []
-    try:
-        blocks = decode_events(line.events, line.count)
-        return redactions_in(events_of(blocks, line.first, line.time_us, line.writer, line.session))
-    except CodecError:
-        return []
 
 
 def _renumbered(events: bytes, origin: Origin) -> bytes:
