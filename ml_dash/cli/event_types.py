@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 from ..errors import ConfigurationError
@@ -13,10 +13,16 @@ from ..state import UNDECODABLE
 NEAREST_MAX = 3
 
 
-def check_types(types: Iterable[str], run: Run) -> None:
-    """Raises ConfigurationError for a type that there is not, and that nothing recorded in `run` has either."""
-    known = {*EVENT_TYPES, UNDECODABLE, *run.state.unknown}
-    for each in types:
+def check_types(types: Iterable[str], load: Callable[[], Run]) -> None:
+    """Raises ConfigurationError for a type that there is not, and that nothing recorded has either.
+
+    The run is loaded only for a type that this release does not know.
+    """
+    unknown = [each for each in types if each not in EVENT_TYPES and each != UNDECODABLE]
+    if not unknown:
+        return
+    known = {*EVENT_TYPES, UNDECODABLE, *load().state.unknown}
+    for each in unknown:
         if each not in known:
             nearest = get_close_matches(each, known, NEAREST_MAX)
             hint = f"Did you mean {' or '.join(nearest)}? " if nearest else ""

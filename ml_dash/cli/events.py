@@ -62,8 +62,7 @@ def command(
     Example: ml-dash events alice/mnist/baseline --type params.set --json
              ml-dash events alice/mnist/baseline -f --since '5 minutes ago'
     """
-    if types:
-        check_types(types, load(prefix, **source.arguments))
+    check_types(types, lambda: load(prefix, **source.arguments))
     begin = None if inherited else after
     found = _few(prefix, begin, types, source) if _are_few(types) and not follow else None
     if found is None:

@@ -80,7 +80,7 @@ def command(
     choice = Choice(_us(since), _us(until), session, writer, types, param)
     with output.busy(f"reading {prefix}"):
         run = load(prefix, **source.arguments)
-        check_types(types, run)
+        check_types(types, lambda: run)
         attempts = {session.id: session.attempt for session in run.sessions}
         # Only for people long values are cut.
         narrator = Narrator(attempts, None if output.is_plain else VALUE_LENGTH_MAX)
