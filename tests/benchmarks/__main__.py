@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from . import page
+from .options import chosen_options
 from .past_rows import LISTING, READING
 from .rows import JOURNALS, MEASUREMENTS, RECORDING, Measurement, Results, Row
 from .shipping_rows import SHIPPING
@@ -60,14 +60,7 @@ def measure_all(scratch: Path, rounds: int, parts: Collection[str], *, quick: bo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Figures beside raw baselines.")
-    parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.write:
-        parser.error("--write with --quick: figures of small sizes are not for the page")
+    chosen = chosen_options("python -m tests.benchmarks", "Figures beside raw baselines.", PARTS)
     rounds, parts, load = 1 if chosen.quick else chosen.rounds, chosen.part or list(PARTS), page.load_before()
     with tempfile.TemporaryDirectory(prefix="ml-dash-benchmarks-") as scratch:
         results = measure_all(Path(scratch), rounds, parts, quick=chosen.quick)

@@ -190,14 +190,20 @@ def decoded(line: CommitLine) -> list[ml_dash.Event]:
     return list(events_of_blocks(decode_events(line.events, line.count), line.first, line.time_us, "", ""))
 
 
-def test_a_reader_misses_nothing_of_a_line_whose_declaring_event_has_not_come(
-    server: ServerProcess, tmp_path: Path
-) -> None:
-    root = tmp_path / "root"
+def shipped_and_then_redacted(server: ServerProcess, root: Path) -> list[tuple[int, str]]:
+    """What had been recorded, and is on the server, before a value was redacted here."""
     record(root)
     before = [(each.seq, each.type) for each in ml_dash.events(PREFIX, dash_root=root)]
     ship(server.url, root, PREFIX)
     redact(root)
+    return before
+
+
+def test_a_reader_misses_nothing_of_a_line_whose_declaring_event_has_not_come(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    before = shipped_and_then_redacted(server, root)
     asked = Server(server.url, None)
     journal = asked.journals(PREFIX)[0].journal
     # As a client does that is killed before it sends the event; and one that had begun to bring them before.
@@ -217,10 +223,7 @@ def test_what_is_redacted_while_bytes_are_on_their_way_is_known_before_they_are_
     server: ServerProcess, tmp_path: Path, is_before: bool
 ) -> None:
     root = tmp_path / "root"
-    record(root)
-    before = [(each.seq, each.type) for each in ml_dash.events(PREFIX, dash_root=root)]
-    ship(server.url, root, PREFIX)
-    redact(root)
+    before = shipped_and_then_redacted(server, root)
     asked = Server(server.url, None)
 
     class Redacted(ServerSource):

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from .. import page
+from ..options import chosen_options
 from ..rows import Results
 from . import tables
 from .tables import PARTS, Part
@@ -51,14 +51,7 @@ def measure_part(part: Part, sizes: tuple[int, ...], rounds: int, scratch: Path)
 
 def main() -> None:
     names = [part.name for part in PARTS]
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth", description="How cost grows.")
-    parser.add_argument("--part", choices=names, action="append")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    chosen = parser.parse_args()
-    if chosen.quick and chosen.write:
-        parser.error("--write with --quick: figures of small sizes are not for the page")
+    chosen = chosen_options("python -m tests.benchmarks.growth", "How cost grows.", names)
     rounds, load = 1 if chosen.quick else chosen.rounds, page.load_before()
     for part in PARTS:
         if part.name not in (chosen.part or names):
