@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .chain import Position
 from .declarations import REDACTED_IN_BYTES, Place, add_to, declared_in, told, told_count
 from .folder import JournalFolder
-from .format import HASH_TAIL_BYTES, CommitLine, decode_redacted, looks_like_commit, patched
+from .format import HASH_TAIL_BYTES, CommitLine, decode_redacted, looks_like_commit, patched, stated_hash
 from .segment_file import file_status, open_segment
 
 if TYPE_CHECKING:
@@ -117,3 +117,20 @@ class RedactedLines:
             return any(
                 REDACTED_IN_BYTES in file.read_at(start, CHUNK_BYTES + overlap) for start in range(0, size, CHUNK_BYTES)
             )
+
+
+def declared_line(folder: JournalFolder, redaction: Redaction, journal: str) -> tuple[bytes, bytes] | None:
+    """The line that a declaration is about: as it stands, and as it is to stand.
+
+    None where no such line stands at its place.  Raises OSError.
+    """
+    start = max(0, redaction.offset - HASH_TAIL_BYTES - 1)
+    try:
+        with open_segment(folder, redaction.segment) as file:
+            data = file.read_at(start, redaction.offset - start + redaction.bytes)
+    except FileNotFoundError:
+        return None
+    before, line = stated_hash(data[: redaction.offset - start - 1]), data[redaction.offset - start :]
+    if before is None or decode_redacted(line[:-1], redaction, before, journal) is None:
+        return None
+    return line, patched(line, redaction.patches)

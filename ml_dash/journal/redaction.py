@@ -22,8 +22,8 @@ from .damage import Damage
 from .declarations import Place, declared_in
 from .drain import is_locked
 from .folder import CHECKPOINT, JournalFolder
-from .format import HASH_TAIL_BYTES, decode_redacted, patched, stated_hash
 from .reader import JournalReader
+from .redacted_lines import declared_line
 from .segment_file import open_segment
 
 LITERAL_BYTES_MIN = 6
@@ -71,17 +71,10 @@ def finish(folder: JournalFolder) -> set[Place]:
 
 def _replace(folder: JournalFolder, redaction: Redaction, journal: str, damage: Iterable[Damage]) -> bool:
     """Orders 2 and 3; False where that is done.  A declaration that is about no line changes nothing."""
-    start = max(0, redaction.offset - HASH_TAIL_BYTES - 1)
-    try:
-        data = bytes_of(folder, redaction.segment, start, redaction.offset - start + redaction.bytes)
-    except FileNotFoundError:
+    found = declared_line(folder, redaction, journal)
+    if found is None or found[0] == found[1]:
         return False
-    before, line = stated_hash(data[: redaction.offset - start - 1]), data[redaction.offset - start :]
-    if before is None or decode_redacted(line[:-1], redaction, before, journal) is None:
-        return False
-    changed = patched(line, redaction.patches)
-    if changed == line:
-        return False
+    line, changed = found
     _free_elsewhere(folder, damage, _literals(line, redaction))
     make_plain(folder, redaction.segment)
     folder.disk.overwrite(folder.segment_path(redaction.segment), redaction.offset, changed)

@@ -30,8 +30,8 @@ from ..ids import new_id
 from ..journal.declarations import redaction_in, tell
 from ..journal.disk import OPERATING_SYSTEM, Disk
 from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
-from ..journal.format import HASH_TAIL_BYTES, decode_redacted, patched, stated_hash
 from ..journal.reader import JournalReader
+from ..journal.redacted_lines import declared_line
 from ..state.nouns import Redaction
 from .protocol import Head
 
@@ -180,21 +180,9 @@ class Mirror:
     def _replace(self, folder: JournalFolder, journal: str, redactions: Iterable[Redaction]) -> None:
         """Where a declaration is about no line that has come, nothing is changed."""
         for each in redactions:
-            path = folder.segment_path(each.segment)
-            start = max(0, each.offset - HASH_TAIL_BYTES - 1)
-            try:
-                descriptor = self._disk.open_read(path)
-            except FileNotFoundError:
-                continue
-            try:
-                data = self._disk.read_at(descriptor, start, each.offset - start + each.bytes)
-            finally:
-                self._disk.close(descriptor)
-            before, line = stated_hash(data[: each.offset - start - 1]), data[each.offset - start :]
-            if before is None or decode_redacted(line[:-1], each, before, journal) is None:
-                continue
-            if (changed := patched(line, each.patches)) != line:
-                self._disk.overwrite(path, each.offset, changed)
+            found = declared_line(folder, each, journal)
+            if found is not None and found[0] != found[1]:
+                self._disk.overwrite(folder.segment_path(each.segment), each.offset, found[1])
 
     def _bring_segment(self, folder: JournalFolder, prefix: str, head: Head, number: int, offset: int) -> None:
         waiting = bytearray()
