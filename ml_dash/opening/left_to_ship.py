@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 """A server that says nothing is waited for no longer, unless more or less is asked for."""
-REQUEST_TIMEOUT_S = 30.0
 NOTICE_S = 3.0
 ATTEMPTS_MAX = 4
 """Who calls a command waits for a server that does not answer no longer than this many attempts take."""
@@ -110,6 +109,7 @@ def ship(
     from ..remote.server import Server
     from ..remote.shipper import Shipper
     from ..remote.state_folder import remove_if_shipped
+    from ..remote.transport import TIMEOUT_S as REQUEST_TIMEOUT_S
 
     folder, url = waiting.folder, waiting.url
     alarm = Alarm()
