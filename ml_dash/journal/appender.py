@@ -55,11 +55,14 @@ class Appender:
     ) -> None:
         self._founding = founding
         self._folder = folder
+        self._start = start
+        self._trusted = trusted
         self._disk = folder.disk
         self._on_sealed = on_sealed
         self._segment_bytes_max = segment_bytes_max
-        self._account = Account(writer)
-        self._reader = JournalReader(folder, start, trusted, on_rewind=self._account.forget_from)
+        self._writer = writer
+        self._reader, self._account = self._unread()
+        self._was_read = False
         self._lock = JournalLock(folder.lock_path)
         self._descriptor: int | None = None
         self._failed_segment = 0
@@ -102,6 +105,8 @@ class Appender:
         Raises JournalCorruptError, JournalVersionError, LockError or OSError; nothing has been written then, except
         perhaps the header of a next segment.
         """
+        if not self._was_read:
+            self._read_before_locking()
         with self._lock:
             self._make_appendable(self._catch_up())
             yield
@@ -178,6 +183,26 @@ class Appender:
             return found
 
     # -- reading -------------------------------------------------------------------------------------------------
+
+    def _unread(self) -> tuple[JournalReader, Account]:
+        account = Account(self._writer)
+        return JournalReader(self._folder, self._start, self._trusted, on_rewind=account.forget_from), account
+
+    def _read_before_locking(self) -> None:
+        """A journal whose end nobody knows may be long: other writers do not wait while it is read.
+
+        What is found amiss without the lock may be somebody's write on its way.  It is not kept: whoever holds the lock
+        reads again then, and decides.
+        """
+        self._was_read = True
+        reader, account = self._unread()
+        try:
+            for line in reader.commits():
+                account.saw(line)
+        except (JournalVersionError, OSError):
+            return
+        if not reader.damage:
+            self._reader, self._account = reader, account
 
     def _catch_up(self) -> JournalVersionError | None:
         try:

@@ -18,6 +18,7 @@ from ml_dash.facts.codec import decode_events
 from ml_dash.journal.appender import Appender
 from ml_dash.journal.batch import Batch
 from ml_dash.journal.damage import Damage, DamageKind
+from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import CommitLine
 from ml_dash.journal.reader import JournalReader
@@ -34,7 +35,7 @@ def in_memory(folder: Path, seed: int = 0, hardware: Hardware | None = None) -> 
     return journal
 
 
-def on(journal: JournalFolder, disk: SimulatedDisk) -> JournalFolder:
+def on(journal: JournalFolder, disk: Disk) -> JournalFolder:
     """The same journal on another disk."""
     return JournalFolder(journal.experiment, disk)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from errno import EIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from ml_dash.journal.appender import Appender
 from ml_dash.journal.batch import Account, Batch, Placed
 from ml_dash.journal.chain import Position
 from ml_dash.journal.damage import DamageKind
+from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.format import GENESIS_HASH
 
@@ -203,6 +205,52 @@ def test_on_a_real_disk_it_all_works_the_same(real_journal: JournalFolder) -> No
     names = set(real_journal.disk.list_names(real_journal.path))
     assert names == {"lock", *(f"{number:08d}.jsonl" for number in real_journal.segment_numbers())}
     recorder.appender.close()
+
+
+# --- reading before locking -----------------------------------------------------------------------------------------
+
+
+class AmidReads(Disk):
+    """`act` is done amid the first reads of a segment's commits, and may change what they give."""
+
+    def __init__(self, act: Callable[[bytes], bytes], reads: int = 1) -> None:
+        self._act = act
+        self._reads = reads
+
+    def read_at(self, descriptor: int, offset: int, count: int) -> bytes:
+        data = super().read_at(descriptor, offset, count)
+        if self._reads == 0 or offset == 0 or b'"w1"' not in data:
+            return data
+        self._reads -= 1
+        return self._act(data)
+
+
+def test_others_append_while_a_journal_is_read_for_the_first_time(real_journal: JournalFolder) -> None:
+    build(real_journal, range(30), per_commit=3).appender.close()
+    other = Recorder(real_journal, "w2")
+
+    def record_meanwhile(data: bytes) -> bytes:
+        other.record(30, 31)
+        other.commit()
+        return data
+
+    late = Recorder(on(real_journal, AmidReads(record_meanwhile)), "w3")
+    late.record(32)
+    late.flush()
+    assert read(real_journal).numbers == list(range(33))
+    assert late.appender.durable_seq == 33
+    for recorder in (other, late):
+        recorder.appender.close()
+
+
+def test_what_looks_amiss_without_the_lock_is_read_again_with_it(real_journal: JournalFolder) -> None:
+    build(real_journal, range(30), per_commit=3).appender.close()
+    late = Recorder(on(real_journal, AmidReads(lambda data: data.replace(b'"n":12}', b'"n":99}'), reads=4)), "w2")
+    late.record(30)
+    late.flush()
+    late.appender.close()
+    assert late.appender.damage == []
+    assert read(real_journal).numbers == list(range(31))
 
 
 # --- failed writes ------------------------------------------------------------------------------------------------
