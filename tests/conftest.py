@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 for _name in [name for name in os.environ if name.startswith("ML_DASH_")]:
     del os.environ[_name]
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+# Some thousand processes are started, and each would compile all of ml_dash anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline and no complaint about slow data: a busy machine is not a defect.
 settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
