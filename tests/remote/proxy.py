@@ -57,6 +57,7 @@ class Proxy:
         self.faults: Counter[str] = Counter()
         self.requests = 0
         self._random = Random(seed)
+        self._to_come: list[str] = []
         self._turns = count()
         self._lock = Lock()
         self._clients: set[socket.socket] = set()
@@ -107,6 +108,12 @@ class Proxy:
                 with self._lock:
                     self._clients.discard(client)
 
+    def _next_fault(self) -> str:
+        """Each in its turn, in an order of chance: where there were a dozen faults, all kinds were among them."""
+        if not self._to_come:
+            self._to_come = self._random.sample(FAULTS, len(FAULTS))
+        return self._to_come.pop()
+
     # -- a request -----------------------------------------------------------------------------------------------
 
     def _answer(self, request: bytes, client: socket.socket) -> bytes:
@@ -114,7 +121,7 @@ class Proxy:
         with self._lock:
             random = Random(self._random.random())
             self.requests += 1
-            fault = random.choice(FAULTS) if random.random() < self.rate else ""
+            fault = self._next_fault() if random.random() < self.rate else ""
             self.faults.update([fault] if fault else [])
         pause_s = random.random() * PAUSE_S_MAX
         if fault == "bad gateway":
