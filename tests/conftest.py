@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from .examples import CAMPAIGN_FOLD
+
 if TYPE_CHECKING:
     from ml_dash import Experiment
 
@@ -28,7 +30,7 @@ settings.register_profile("explore", deadline=None, print_blob=True, suppress_he
 settings.register_profile("ci", parent=settings.get_profile("explore"), derandomize=True)
 # For bugs that are seeded: that one is caught matters, and not by how little.
 settings.register_profile("seeded", parent=settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
-settings.register_profile("campaign", parent=settings.get_profile("explore"), max_examples=5_000)
+settings.register_profile("campaign", parent=settings.get_profile("explore"), max_examples=100 * CAMPAIGN_FOLD)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "explore"))
 
 

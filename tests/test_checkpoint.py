@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ml_dash
@@ -33,6 +33,7 @@ from ml_dash.reading import replay as replay_module
 from ml_dash.reading.replay import Replay
 from ml_dash.state import FrozenDict, State
 
+from .examples import examples
 from .histories import event, point
 from .journals import append, session
 
@@ -567,7 +568,7 @@ def journal_with_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[J
     return folder, Path(folder.checkpoint_path).read_bytes()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(data=st.data())
 def test_any_other_bytes_in_its_place_change_nothing(
     data: st.DataObject, journal_with_checkpoint: tuple[JournalFolder, bytes]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ml_dash
@@ -26,6 +26,8 @@ from ml_dash.reading.merging import Merging, Origin
 from ml_dash.reading.points import metric_columns
 from ml_dash.reading.replay import Replay
 from ml_dash.state import fold, to_plain_state
+
+from .examples import examples
 
 PREFIX = "alice/ml/two-machines"
 
@@ -188,7 +190,7 @@ def append(folder: JournalFolder, batches: Sequence[Batch]) -> None:
 times = st.lists(st.integers(0, 12), min_size=1, max_size=8)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(parts=st.lists(st.tuples(times, st.integers(1, 4)), min_size=2, max_size=4), seed=st.integers(0, 9))
 def test_merging_step_by_step_gives_what_merging_at_once_gives(
     parts: list[tuple[list[int], int]], seed: int, tmp_path_factory: pytest.TempPathFactory

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ml_dash
@@ -21,6 +21,7 @@ from ml_dash.facts.events import Event
 from ml_dash.facts.values import to_plain
 from ml_dash.state.plain_state import to_plain_state
 
+from ..examples import examples
 from ..journals import Part, append
 from ..sameness import same
 from .test_history import PREFIX, histories
@@ -37,7 +38,7 @@ def test_an_event_is_its_line_whatever_it_holds(data: dict[str, Any]) -> None:
 
 
 @given(histories())
-@settings(max_examples=25)
+@examples(25)
 def test_an_experiment_that_went_out_and_came_back_has_equal_events_and_state(parts: list[Part]) -> None:
     with TemporaryDirectory() as place:
         here, there = Path(place, "here"), Path(place, "there")
@@ -54,7 +55,7 @@ numbers = st.floats(width=32) | st.integers(-(2**20), 2**20) | st.booleans()
 
 
 @given(st.lists(st.tuples(st.sampled_from([None, "a", "a/b"]), st.dictionaries(st.sampled_from("xyz"), numbers))))
-@settings(max_examples=15)
+@examples(15)
 def test_every_number_comes_back_from_tensorboard_with_its_step(
     points: list[tuple[str | None, dict[str, Any]]],
 ) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from ml_dash import Experiment
 from ml_dash.errors import ConfigurationError, UnknownFileError
 from ml_dash.recording.file_paths import below, clean_folder, local_names, matching, name_of, split_target
+
+from ..examples import examples
 
 PARTS = st.text(min_size=1, max_size=8).filter(lambda part: part not in (".", "..") and not set(part) & set("/\\\0"))
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
@@ -91,14 +93,14 @@ SMALL = st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=3).
 PATTERNS = st.lists(st.sampled_from(["**/", "*", "?", "a", "b", "/"]), min_size=1, max_size=6).map("".join)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(SMALL, PATTERNS)
 def test_a_pattern_is_tried_on_the_filename_and_on_the_name(name: str, pattern: str) -> None:
     one = file(name)
     assert bool(matching([one], pattern)) == (matches(one.filename, pattern) or matches(name, pattern))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(SMALL, PATTERNS)
 def test_in_a_folder_a_pattern_is_also_tried_on_the_name_below_it(name: str, pattern: str) -> None:
     one = file(f"top/{name}")
@@ -115,7 +117,7 @@ def test_a_name_without_marks_matches_itself_alone(name: str) -> None:
 # --- the whole --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.dictionaries(NAMES, CONTENT, min_size=1, max_size=5))
 def test_a_file_saved_is_the_file_read_for_any_name_and_content(files: dict[str, bytes]) -> None:
     with (
@@ -132,7 +134,7 @@ def test_a_file_saved_is_the_file_read_for_any_name_and_content(files: dict[str,
             assert Path(target).read_bytes() == content
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.dictionaries(ENCODABLE, CONTENT, min_size=1, max_size=5))
 def test_files_saved_are_the_files_downloaded_for_any_pattern(files: dict[str, bytes]) -> None:
     # A file and a folder cannot have one name on a disk, though they can here.
@@ -230,4 +232,4 @@ class FilesMachine(RuleBasedStateMachine):
 
 
 def test_files_behave_as_a_list_of_versions() -> None:
-    run_state_machine_as_test(FilesMachine, settings=settings(max_examples=15, stateful_step_count=15, deadline=None))
+    run_state_machine_as_test(FilesMachine, settings=examples(15, stateful_step_count=15, deadline=None))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.facts.events import EXPERIMENT_FORKED, METRIC_LOGGED, Event
@@ -21,6 +21,7 @@ from ml_dash.state import State, fold
 from ml_dash.state.forks import born
 from ml_dash.state.nouns import Fork
 
+from ..examples import examples
 from ..journals import Part, append
 from .test_history import Told, histories
 
@@ -65,7 +66,7 @@ def harm(root: Path, prefix: str, how: str, parts: list[Part]) -> None:
         path.write_bytes(data)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(roots, st.data(), st.sampled_from(["resumed", "removed", "damaged"]))
 def test_a_fork_is_born_as_its_parent_was_whatever_becomes_of_the_parent(
     parts: list[Part], data: st.DataObject, how: str
@@ -98,7 +99,7 @@ def without_numbers(state: State) -> State:
     return replace(state, seq=0, created_us=None, time_us=None, writers=writers)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(roots, histories(), histories(), st.data())
 def test_a_fork_of_a_fork_reads_as_one_history(
     first: list[Part], second: list[Part], third: list[Part], data: st.DataObject

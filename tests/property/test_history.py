@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.facts.events import LOG_WRITTEN, METRIC_LOGGED, Event
@@ -20,6 +20,7 @@ from ml_dash.reading.typed_columns import TypedColumn
 from ml_dash.state import State, fold
 from ml_dash.state.attempts import STEP_FIELDS, step_of
 
+from ..examples import examples
 from ..histories import (
     SESSIONS,
     Recorded,
@@ -131,7 +132,7 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and value == value
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(histories())
 def test_what_is_read_back_is_what_was_recorded(parts: list[Part]) -> None:
     told = Told.of(parts)
@@ -152,7 +153,7 @@ def test_what_is_read_back_is_what_was_recorded(parts: list[Part]) -> None:
         assert [line.seq for line in log_rows(folder)] == [each.seq for each in told.log_lines()]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(histories(), st.data())
 def test_a_run_at_an_event_reads_as_if_nothing_had_been_recorded_after_it(
     parts: list[Part], data: st.DataObject
@@ -178,7 +179,7 @@ TIMES = st.integers(-3, 3) | st.sampled_from([0.5, 1.0, 2.0])
 ENTRIES = st.tuples(TIMES, st.dictionaries(st.sampled_from("abc"), st.integers()))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.lists(ENTRIES, min_size=1), max_size=5))
 def test_track_rows_are_the_entries_merged_by_time_however_they_were_committed(
     commits: list[list[tuple[float, dict[str, int]]]],

@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from errno import EIO, ENOSPC
 from pathlib import Path
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.reader import JournalReader
 
+from ..examples import examples
 from ..journal.damage import Reading, Recorder, disk_of, drain, in_memory, numbers_of, on, read
 from ..journal.simulated_disk import Fault
 
@@ -169,4 +169,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=60, stateful_step_count=30)
+TestJournalMachine.settings = examples(60, stateful_step_count=30)

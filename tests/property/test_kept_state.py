@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.facts.codec import events_of
@@ -16,13 +16,14 @@ from ml_dash.reading.glance import kept_at_a_glance
 from ml_dash.reading.replay import Replay
 from ml_dash.state import EMPTY, fold, glance_of
 
+from ..examples import examples
 from ..histories import Recorded, runs, singles
 from ..journals import append
 
 parts = st.lists(runs() | singles.map(lambda single: [single]), min_size=1, max_size=6)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(parts, parts, st.integers(300, 3000), st.data())
 def test_a_state_kept_anywhere_shows_the_same_history(
     before: list[list[Recorded]], behind: list[list[Recorded]], segment_bytes_max: int, data: st.DataObject

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.cli.event_words import Narrator
@@ -16,6 +16,7 @@ from ml_dash.history import events
 from ml_dash.reading.audit import commits
 from ml_dash.state import fold
 
+from ..examples import examples
 from ..histories import SESSIONS, Recorded, runs, sessions, singles
 from ..journals import Part, append
 
@@ -40,7 +41,7 @@ def read(parts: list[Part], choice: Choice) -> tuple[list[Entry], list[Event]]:
         return list(entries(commits(PREFIX, dash_root=root), choice, Narrator(attempts))), told
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(journals())
 def test_entries_are_dense_and_count_every_event_once(parts: list[Part]) -> None:
     found, told = read(parts, Choice())
@@ -60,7 +61,7 @@ def test_entries_are_dense_and_count_every_event_once(parts: list[Part]) -> None
     assert all("\n" not in each.words for entry in found for each in entry.told)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(journals(), st.sampled_from(EVENT_TYPES), st.sampled_from(SESSIONS))
 def test_what_is_chosen_is_what_a_plain_look_at_the_events_chooses(parts: list[Part], kind: str, session: str) -> None:
     found, told = read(parts, Choice(types=(kind,), session=session))
@@ -68,7 +69,7 @@ def test_what_is_chosen_is_what_a_plain_look_at_the_events_chooses(parts: list[P
     assert sum(count for entry in found for count in entry.counts.values()) == expected
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(journals(), st.sampled_from(["a", "a.b", "b", "c"]))
 def test_the_changes_of_a_parameter_lead_to_the_value_that_it_has(parts: list[Part], key: str) -> None:
     found, told = read(parts, Choice(param=key))

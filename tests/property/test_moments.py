@@ -7,11 +7,12 @@ from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.reading.moments import sequence_at
 
+from ..examples import examples
 from ..histories import EPOCH_US, Recorded, event, point
 from ..journals import append
 
@@ -29,7 +30,7 @@ def recorded(times: list[int]) -> list[Recorded]:
     return [*points[:3], event("params.set", EPOCH_US + times[min(3, len(times) - 1)], params={"lr": 1}), *points[3:]]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(steady | odd | wandering | coarse, min_size=1, max_size=6), st.integers(300, 2000), MOMENTS_US)
 def test_a_moment_means_the_last_event_by_then_whatever_clocks_do(
     commits: list[list[int]], segment_bytes_max: int, moment_us: int

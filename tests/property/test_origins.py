@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.facts.codec import decode_events, events_of
@@ -21,6 +21,8 @@ from ml_dash.reading.replay import Replay
 from ml_dash.reading.unread import Unread
 from ml_dash.remote.mirror import journals_below
 from ml_dash.state import fold, to_plain_state
+
+from ..examples import examples
 
 
 def params_set(machine: int, number: int, time_us: int, count: int) -> Batch:
@@ -50,7 +52,7 @@ def events_in(folder: JournalFolder) -> list[Event]:
 commits = st.lists(st.tuples(st.integers(0, 2), st.integers(-5, 20), st.integers(1, 3)), min_size=1, max_size=14)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(commits=commits, looks=st.integers(0, 2**14 - 1), after=st.integers(0, 4))
 def test_all_readers_agree_and_a_follower_gets_each_event_once(
     commits: list[tuple[int, int, int]], looks: int, after: int, tmp_path_factory: pytest.TempPathFactory
@@ -109,7 +111,7 @@ def test_all_readers_agree_and_a_follower_gets_each_event_once(
             assert own_number(home, each.seq) == own[each.data["params"]["own0"]]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(commits=commits, more=st.integers(1, 3))
 def test_who_joins_begins_with_what_all_have_recorded(
     commits: list[tuple[int, int, int]], more: int, tmp_path_factory: pytest.TempPathFactory

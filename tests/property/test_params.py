@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash import Experiment
 from ml_dash.recording.param_forms import flatten, unflatten
 from ml_dash.state.parameters import Parameters
+
+from ..examples import examples
 
 # Few and short, so that keys meet, contain each other, and are empty.
 parts = st.sampled_from(["a", "b", "c", "", "a b"])
@@ -81,7 +83,7 @@ def test_both_views_are_what_a_tree_says_after_any_sequence_of_sets(sequence: li
         assert flatten(unflatten(params.flat)) == params.flat
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(st.lists(changes, max_size=6))
 def test_an_experiment_shows_both_views_of_that_tree(sequence: list[dict[str, Any]]) -> None:
     model = Model()
@@ -119,7 +121,7 @@ objects = st.recursive(
 )
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(st.lists(st.dictionaries(st.text(max_size=3), objects, max_size=3), max_size=8))
 def test_recording_any_object_never_raises_and_costs_no_earlier_parameter(sequence: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder, Experiment("alice/ml/run", dash_root=Path(folder)).run as experiment:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash.remote.protocol import Head
@@ -21,6 +21,7 @@ from ml_dash.server.copies import Copy
 from ml_dash.server.journals import Diverged, Journals, Stale, Stored
 from ml_dash.server.store import Store
 
+from ..examples import examples
 from ..server.histories import JOURNAL, PREFIX, History
 
 
@@ -190,13 +191,13 @@ async def check(
 
 
 @given(sendings())
-@settings(max_examples=150)
+@examples(150)
 def test_whatever_is_sent_the_copy_is_a_prefix_of_one_lineage(sent: Sending) -> None:
     asyncio.run(check(Store.in_memory(), *sent))
 
 
 @given(sendings())
-@settings(max_examples=15)
+@examples(15)
 def test_the_same_in_a_directory(sent: Sending) -> None:
     with TemporaryDirectory() as folder:
         asyncio.run(check(Store.open(Path(folder) / "store"), *sent))

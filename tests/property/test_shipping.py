@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -20,6 +19,7 @@ from ml_dash.remote.cursor import Mark
 from ml_dash.remote.protocol import Head
 from ml_dash.remote.shipment import Shipment
 
+from ..examples import examples
 from ..histories import event, point
 from ..journals import append
 from ..remote.hostile import FAULTS, URL, InProcess, Wire, server_through, valid_bytes
@@ -158,4 +158,4 @@ class Shipping(RuleBasedStateMachine):
 
 
 TestShipping = Shipping.TestCase
-TestShipping.settings = settings(max_examples=15, stateful_step_count=20)
+TestShipping.settings = examples(15, stateful_step_count=20)

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -18,6 +17,8 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.spool import Spool, Stream
 from ml_dash.journal.spool_reading import read_spool
 from tests.writer.faults import FaultyDisk
+
+from ..examples import examples
 
 
 class Quiet(Alarm):
@@ -125,4 +126,4 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpoolMachine = SpoolMachine.TestCase
-TestSpoolMachine.settings = settings(max_examples=60, stateful_step_count=40)
+TestSpoolMachine.settings = examples(60, stateful_step_count=40)

@@ -6,11 +6,13 @@ import json
 import tempfile
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash import Experiment
 from ml_dash.recording.track_formats import entries_of, to_jsonl
+
+from ..examples import examples
 
 TOPICS = ["a/b", "a_b", "arm"]
 TIMES = st.sampled_from([0, 1, 1.0, 2.5, 3, -2.0, 1e9])
@@ -27,7 +29,7 @@ def expected(model: dict[float, dict[str, Any]]) -> list[dict[str, Any]]:
     return entries_of(sorted(model.items()))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(STEPS, max_size=25))
 def test_tracks_read_back_the_same_however_writes_and_flushes_interleave(steps: list[Any]) -> None:
     model: dict[str, dict[float, dict[str, Any]]] = {topic: {} for topic in TOPICS}
@@ -66,7 +68,7 @@ def test_tracks_read_back_the_same_however_writes_and_flushes_interleave(steps: 
                 handle.run.complete()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.tuples(TIMES, FIELDS), max_size=20))
 def test_one_handle_needs_no_flush_to_read_its_own_rows(appended: list[Any]) -> None:
     model: dict[float, dict[str, Any]] = {}
@@ -79,7 +81,7 @@ def test_one_handle_needs_no_flush_to_read_its_own_rows(appended: list[Any]) -> 
         assert [json.loads(line) for line in lines] == expected(model)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.tuples(st.floats(allow_nan=False), FIELDS), max_size=10))
 def test_an_entry_shows_every_field_and_the_time(rows: list[Any]) -> None:
     for (time, fields), entry in zip(rows, entries_of(rows), strict=True):
