@@ -25,7 +25,9 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline and no complaint about slow data: a busy machine is not a defect.
-settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "explore", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 # The same commit gets the same verdict; looking for new counterexamples is the work of the other two.
 settings.register_profile("ci", parent=settings.get_profile("explore"), derandomize=True)
 # For bugs that are seeded: that one is caught matters, and not by how little.

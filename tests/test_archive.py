@@ -150,7 +150,7 @@ def test_kill_9_amid_archiving_loses_nothing_and_the_next_one_completes_it(tmp_p
         ml_dash.archive(PREFIX, dash_root=tmp_path)
     begun = names(folder)
     states = set()
-    for _ in range(8):
+    for _ in range(5):
         process = subprocess.Popen([sys.executable, "-c", ARCHIVE, str(tmp_path), way])
         # Killed as soon as anything has moved on, wherever that is.
         while names(folder) == begun and process.poll() is None:

@@ -22,6 +22,7 @@ from ml_dash.journal.copying import CHUNK_BYTES, Content
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 
+from .examples import share
 from .journal.simulated_disk import PowerLoss, SimulatedDisk
 from .promises import RecordProperty
 
@@ -392,7 +393,7 @@ class Failing(Disk):
         setattr(self, call, fail)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("code", share([errno.ENOSPC, errno.EIO], 2))
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("put", [put_bytes, put_copy, put_through_file])
 def test_a_call_that_fails_ends_in_success_or_in_an_error_that_leaves_nothing_half(

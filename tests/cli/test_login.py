@@ -12,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import IO
 
-import httpx
 import pytest
 
 from ml_dash import userinfo
 from ml_dash.remote import credentials
 from ml_dash.run import RUN
 
+from .. import loopback
 from ..server.serving import (
     COMMAND,
     PASSWORD,
@@ -101,7 +101,7 @@ def test_a_login_from_the_terminal_to_the_token_and_its_end(server: Served, nobo
     gone = json.loads(run_command("logout", "--dash-url", server.url, "--json"))
     assert gone == {"server": server.url, "was_logged_in": True, "revoked": True}
     assert [file for file in nobody_is_logged_in.rglob("*") if file.is_file()] == []
-    answer = httpx.get(f"{server.url}/v1/user", headers={"Authorization": f"Bearer {token}"})
+    answer = loopback.get(f"{server.url}/v1/user", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["detail"].split(";")[0]) == (401, "It was revoked")
     assert "no login" in run_command("logout", "--dash-url", server.url)
     run_command("whoami", "--dash-url", server.url, code=1)
@@ -191,17 +191,17 @@ def test_userinfo_is_the_owner_of_the_token_and_nobody_without_one(
 def test_nobody_needs_to_log_in_to_an_open_server_until_it_is_closed(tmp_path: Path) -> None:
     with serve(tmp_path / "store") as served:
         assert "open" in run_command("login", "--dash-url", served.url, "--no-browser")
-        assert httpx.get(f"{served.url}/v1/user").json()["open"] is True
-        assert httpx.get(f"{served.url}/device").status_code == 409
+        assert loopback.get(f"{served.url}/v1/user").json()["open"] is True
+        assert loopback.get(f"{served.url}/device").status_code == 409
         token = create_token(served.store, "alice")
         assert _status_soon(served.url, 401) == 401
-        said = httpx.get(f"{served.url}/v1/user", headers={"Authorization": f"Bearer {token}"}).json()
+        said = loopback.get(f"{served.url}/v1/user", headers={"Authorization": f"Bearer {token}"}).json()
         assert (said["owner"], said["open"]) == ("alice", False)
 
 
 def _status_soon(url: str, expected: int) -> int:
     for _ in range(200):
-        status = httpx.get(f"{url}/v1/user").status_code
+        status = loopback.get(f"{url}/v1/user").status_code
         if status == expected:
             break
         threading.Event().wait(0.05)

@@ -24,7 +24,7 @@ from .support import PREFIX, counts, files_below, import_one, same, values
 SAMPLES = Path(__file__).with_name("wandb")
 """Made by older releases with `make_wandb.py`, 20 points each; of the first, the setting of the sampling interval was
 called `_stats_sample_rate_seconds`."""
-POINTS = 10_000
+POINTS = 4_000
 FEWER = 1_500
 
 

@@ -16,6 +16,7 @@ from ml_dash.exchange.staging import alone
 from ml_dash.journal.folder import JournalFolder
 from ml_dash.journal.reader import JournalReader
 
+from ..examples import share
 from .support import PREFIX, counts, import_one, lines
 from .test_from_upstream import SAMPLES
 
@@ -44,7 +45,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("after", [0, 8192, 18_000])
+@pytest.mark.parametrize("after", share([0, 8192, 18_000], 2))
 def test_an_import_that_is_killed_and_repeated_is_one_experiment(exported: Path, tmp_path: Path, after: int) -> None:
     for _ in range(2):
         command = [sys.executable, "-c", KILLED, str(exported / "out.jsonl"), str(tmp_path), str(after), PREFIX]

@@ -13,6 +13,7 @@ from ml_dash.journal.appender import Appender
 from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.folder import JournalFolder
 
+from ..examples import share
 from ..promises import RecordProperty
 from .damage import Reading, Recorder, build, disk_of, in_memory, lines, on, read, segment_lines
 
@@ -58,7 +59,8 @@ def test_f1_a_journal_cut_at_any_byte_keeps_its_longest_prefix_and_takes_what_is
     whole = disk_of(journal).contents(path)
     ends = [(line.end, line.last) for line in lines(journal)]
     assert len(ends) == 10
-    for cut in range(len(whole)):
+    cuts = share(range(len(whole)), 3)
+    for cut in cuts:
         disk = disk_of(journal).copy()
         disk.put(path, whole[:cut])
         after = on(journal, disk)
@@ -69,7 +71,7 @@ def test_f1_a_journal_cut_at_any_byte_keeps_its_longest_prefix_and_takes_what_is
         assert reading.is_dense
         assert reading.kinds <= {DamageKind.DEAD}
         assert disk.contents(path).startswith(whole[:cut]), "repair never rewrites"
-    record_property("cuts", len(whole))
+    record_property("cuts", len(cuts))
 
 
 def test_f1_a_journal_cut_at_any_byte_of_its_second_segment_goes_on_too(
@@ -81,27 +83,28 @@ def test_f1_a_journal_cut_at_any_byte_of_its_second_segment_goes_on_too(
     whole = disk_of(journal).contents(path)
     ends = [(line.end, line.last) for line in lines(journal) if line.segment == 3]
     first = min(line.first for line in lines(journal) if line.segment == 3)
-    for cut in range(len(whole)):
+    cuts = share(range(len(whole)), 3)
+    for cut in cuts:
         disk = disk_of(journal).copy()
         disk.put(path, whole[:cut])
         after = on(journal, disk)
         write_more(after, NEW)
         kept = max((last for end, last in ends if end <= cut), default=first - 1)
         assert read(after).numbers == [*range(kept), NEW], f"cut at byte {cut}"
-    record_property("cuts", len(whole))
+    record_property("cuts", len(cuts))
 
 
 # --- F2 ---------------------------------------------------------------------------------------------------------
 
 
 def flips(journal: JournalFolder, bits: int) -> Iterator[tuple[str, JournalFolder, int]]:
-    """Every byte of every segment, with each of its lowest `bits` bits flipped."""
+    """Bytes of every segment, all in a campaign, with each of their lowest `bits` bits flipped."""
     for number in journal.segment_numbers():
         path = journal.segment_path(number)
         whole = bytearray(disk_of(journal).contents(path))
         disk = disk_of(journal).copy()
         inode = disk.file(path)
-        for place in range(len(whole)):
+        for place in share(range(len(whole)), 3):
             for bit in range(bits):
                 inode.shown[place] = whole[place] ^ 1 << bit
                 yield f"segment {number}, byte {place}, bit {bit}", on(journal, disk), place
@@ -120,7 +123,7 @@ def test_f2_no_flipped_bit_is_accepted_silently(journal: JournalFolder, record_p
         assert reading.events.items() <= truth.items(), f"{where}: an event that nobody wrote"
         assert len(reading.events) >= 30, f"{where}: one damaged byte takes at most three commits with it"
         count += 1
-    assert count == 8 * sum(len(disk_of(journal).contents(journal.segment_path(number))) for number in (1, 2))
+    assert count >= 8 * sum(len(disk_of(journal).contents(journal.segment_path(number))) // 3 for number in (1, 2))
     record_property("flipped bits", count)
 
 
@@ -129,9 +132,7 @@ def test_f2_a_journal_with_any_flipped_byte_refuses_or_heals_and_then_goes_on(
 ) -> None:
     build(journal, range(60), per_commit=10, segment_bytes_max=2000)
     count = 0
-    for where, damaged, place in flips(journal, 1):
-        if place % 3:
-            continue
+    for where, damaged, _ in flips(journal, 1):
         count += 1
         copy = on(journal, disk_of(damaged).copy())
         before = read(copy)

@@ -15,6 +15,7 @@ from ml_dash.journal.damage import DamageKind
 from ml_dash.journal.disk import OPERATING_SYSTEM
 from ml_dash.journal.folder import JournalFolder
 
+from ..examples import share
 from ..promises import RecordProperty
 from .damage import Recorder, disk_of, drain, in_memory, on, read
 from .simulated_disk import Fault
@@ -84,13 +85,12 @@ def test_f6_any_call_may_fail_and_no_event_is_lost_or_doubled(
 ) -> None:
     count = count_calls(tmp_path)[call]
     assert count, f"{call} is never called: remove it from this list"
-    step = max(1, count // 40)
-    for nth in range(1, count + 1, step):
+    for turn, nth in enumerate(share(range(1, count + 1), max(1, count // 15))):
         journal = in_memory(tmp_path)
         disk = disk_of(journal)
         disk.evicts_after_failed_sync = nth % 2 == 0
         story = Story(journal)
-        disk.faults.append(Fault(call, nth, ERRORS[nth // step % len(ERRORS)], for_ever))
+        disk.faults.append(Fault(call, nth, ERRORS[turn % len(ERRORS)], for_ever))
         story.tell()
         assert all("injected" in str(error) or "read back" in str(error) for error in story.errors)
         disk.faults = []

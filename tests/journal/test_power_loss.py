@@ -11,6 +11,7 @@ import pytest
 
 from ml_dash.journal.appender import Appender
 
+from ..examples import share
 from ..promises import RecordProperty
 from .damage import Recorder, build, disk_of, in_memory, on, read
 from .scenario import Scenario, changes_of, crash, survive
@@ -49,7 +50,7 @@ def crash_everywhere(
     return survived
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", share(range(5), 2))
 def test_f5_durable_events_survive_power_loss_at_every_change(
     tmp_path: Path, seed: int, record_property: RecordProperty
 ) -> None:
@@ -58,7 +59,7 @@ def test_f5_durable_events_survive_power_loss_at_every_change(
     record_property("power losses", survived)
 
 
-@pytest.mark.parametrize("seed", range(103, 106))
+@pytest.mark.parametrize("seed", share(range(103, 106), 2))
 def test_f5_durable_events_survive_power_loss_when_writes_and_syncs_fail_too(
     tmp_path: Path, seed: int, record_property: RecordProperty
 ) -> None:

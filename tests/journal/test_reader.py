@@ -408,7 +408,7 @@ def test_of_a_single_segment_with_a_damaged_header_every_commit_can_be_read(jour
         reading = read(damaged)
         assert reading.numbers == list(range(12)), where
         assert reading.kinds == {DamageKind.CORRUPT}
-        if place % 16 == 0:
+        if place % 12 == 0:
             check_a_recovered_journal(on(journal, disk_of(damaged).copy()), reading)
 
 

@@ -1,6 +1,6 @@
 """`python -m tests.promises [P1 …]`: runs the tests of the promises and counts what they tried, and what they found.
 
---campaign        the long ones, and twenty times as many examples of Hypothesis for each test
+--campaign        the long ones, and all of what an ordinary run tries a share of (`tests/examples.py`)
 --reports FOLDER  keeps the reports there, and counts those of earlier runs too: a campaign may be run in parts
 --count           runs nothing, only counts what is in the folder
 --write           puts the rows into the table of spec/promises.md

@@ -20,7 +20,8 @@ from .rounds import Lane, chaos_below, run_rounds
 
 LANES = 5
 FAULT_RATE = 0.3
-BUCKET_ROUNDS = 20
+ROUNDS = 30
+BUCKET_ROUNDS = 10
 
 
 def run(folder: Path, place: Place, seed: int, rounds: int, record_property: RecordProperty) -> None:
@@ -29,17 +30,15 @@ def run(folder: Path, place: Place, seed: int, rounds: int, record_property: Rec
         run_rounds(chaos, lanes, rounds, kills_servers=True)
         assert chaos.kills["record"] > 0
         assert chaos.kills["server"] > 0
-        assert rounds < 100 or chaos.proxy.faults.keys() == set(FAULTS), chaos.proxy.faults
+        assert chaos.proxy.faults.total() < 2 * len(FAULTS) or chaos.proxy.faults.keys() == set(FAULTS)
         record_property("kills of clients", chaos.kills.total() - chaos.kills["server"])
         record_property("kills of servers", chaos.kills["server"])
         record_property("faults of the network", chaos.proxy.faults.total())
 
 
 @pytest.mark.timeout(900)
-def test_a_hundred_rounds_of_kills_and_faults_lose_and_double_nothing(
-    tmp_path: Path, record_property: RecordProperty
-) -> None:
-    run(tmp_path, Place(str(tmp_path / "store")), 3, 100, record_property)
+def test_rounds_of_kills_and_faults_lose_and_double_nothing(tmp_path: Path, record_property: RecordProperty) -> None:
+    run(tmp_path, Place(str(tmp_path / "store")), 3, ROUNDS, record_property)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ml_dash.journal.folder import JournalFolder
 from ml_dash.opening.left_to_ship import left_to_ship, ship
 from ml_dash.remote.server import Server
 
+from ..examples import IS_CAMPAIGN
 from ..promises import RecordProperty
 from ..server.conftest import ServerProcess
 from .hostile import valid_bytes
@@ -107,7 +108,7 @@ def folders_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_clients_and_servers_that_are_killed_lose_and_double_nothing(
     tmp_path: Path, server: ServerProcess, record_property: RecordProperty
 ) -> None:
-    run_rounds(10, 7, tmp_path, server, record_property)
+    run_rounds(10 if IS_CAMPAIGN else 5, 7, tmp_path, server, record_property)
 
 
 @pytest.mark.campaign

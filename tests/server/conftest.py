@@ -15,6 +15,7 @@ from threading import Thread
 import httpx
 import pytest
 
+from .. import loopback
 from .object_stores import ObjectStore, objects_of, start_azure, start_s3
 
 START_TIMEOUT_S = 60.0
@@ -200,12 +201,12 @@ def shared_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Cl
     """For tests that leave nothing in the store: one server process for all of a module."""
     folder = tmp_path_factory.mktemp("shared")
     server = ServerProcess(folder / "store", folder / "cache").start()
-    with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as made:
+    with loopback.Client(base_url=server.url, timeout=30.0) as made:
         yield made
     server.close()
 
 
 @pytest.fixture
 def client(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as made:
+    with loopback.Client(base_url=server.url, timeout=30.0) as made:
         yield made

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import httpx
 
+from .. import loopback
+
 START_TIMEOUT_S = 60.0
 COMMAND = "azurite-blob"
 """`npm install azurite` brings it; AZURITE says where it is, if it is not on the PATH."""
@@ -86,7 +88,7 @@ def start_s3() -> ObjectStore:
     }
 
     def make(name: str) -> str:
-        assert httpx.put(f"{url}/{name}", trust_env=False).status_code == 200
+        assert loopback.put(f"{url}/{name}").status_code == 200
         return f"s3://{name}/team"
 
     return ObjectStore(process, url, environment, make)
@@ -117,7 +119,7 @@ def start_azure(folder: Path) -> ObjectStore:
         text = "\n".join([*lines, f"/{account}/{account}/{name}", "restype:container"])
         signature = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
         headers["Authorization"] = f"SharedKey {account}:{base64.b64encode(signature).decode('ascii')}"
-        made = httpx.put(f"{url}/{account}/{name}?restype=container", headers=headers, trust_env=False)
+        made = loopback.put(f"{url}/{account}/{name}?restype=container", headers=headers)
         assert made.status_code == 201, made.text
         return f"az://{name}/team"
 
@@ -153,7 +155,7 @@ def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> str:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            httpx.get(url, trust_env=False)
+            loopback.get(url)
             return url
         except httpx.HTTPError:
             assert time.monotonic() < deadline

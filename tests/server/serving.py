@@ -24,6 +24,8 @@ from time import monotonic, sleep
 
 import httpx
 
+from .. import loopback
+
 COMMAND = [sys.executable, "-m", "ml_dash"]
 PASSWORD = "correct horse battery"
 WAIT_S_MAX = 60.0
@@ -92,7 +94,7 @@ def _until_it_answers(url: str) -> None:
     deadline = monotonic() + WAIT_S_MAX
     while True:
         try:
-            httpx.get(f"{url}/v1/health", timeout=5).raise_for_status()
+            loopback.get(f"{url}/v1/health", timeout=5).raise_for_status()
             return
         except httpx.HTTPError:
             if monotonic() > deadline:
@@ -119,17 +121,19 @@ def create_token(store: Path | str, owner: str, *arguments: str) -> str:
 def login(server: Served | str, owner: str, password: str = PASSWORD) -> str:
     """A token, by the device flow; the device asks once, and only after it was let in."""
     url = server if isinstance(server, str) else server.url
-    asked = httpx.post(f"{url}/v1/device/code", data={"client_id": "ml-dash", "device_name": "test"}).raise_for_status()
+    asked = loopback.post(
+        f"{url}/v1/device/code", data={"client_id": "ml-dash", "device_name": "test"}
+    ).raise_for_status()
     approve(asked.json()["verification_uri_complete"], owner, password)
     form = {"grant_type": GRANT_TYPE, "device_code": asked.json()["device_code"], "client_id": "ml-dash"}
-    return str(httpx.post(f"{url}/v1/device/token", data=form).raise_for_status().json()["access_token"])
+    return str(loopback.post(f"{url}/v1/device/token", data=form).raise_for_status().json()["access_token"])
 
 
 def approve(page: str, owner: str, password: str = PASSWORD, answer: str = "approve") -> httpx.Response:
     """What a person does on the page, as a browser sends it; gives the last answer."""
     address, _, query = page.partition("?")
     origin = address.removesuffix("/device")
-    with httpx.Client(headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}) as browser:
+    with loopback.Client(headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}) as browser:
         browser.get(page).raise_for_status()
         fields = {
             "user_code": query.removeprefix("user_code="),

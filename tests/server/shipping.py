@@ -9,6 +9,7 @@ import httpx
 
 from ml_dash.remote.protocol import NDJSON, Head, commits_path, journal_path, segment_path
 
+from .. import loopback
 from .histories import PREFIX, History
 
 DEADLINE_S = 120.0
@@ -24,7 +25,7 @@ class Client:
     timeout_s: float = 20.0
 
     def __post_init__(self) -> None:
-        self._http = httpx.Client(timeout=self.timeout_s, trust_env=False)
+        self._http = loopback.Client(timeout=self.timeout_s)
         self._turn = 0
 
     def __enter__(self) -> Client:

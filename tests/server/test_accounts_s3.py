@@ -10,6 +10,7 @@ from time import monotonic
 import httpx
 import pytest
 
+from .. import loopback
 from .object_stores import start_s3
 from .serving import GRANT_TYPE, WAIT_S_MAX, add_user, approve, create_token, run_command, serve
 
@@ -27,13 +28,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_login_may_begin_at_one_server_be_approved_at_another_and_gives_one_token(store: str) -> None:
     add_user(store, "alice")
     with serve(store) as one, serve(store) as other:
-        asked = httpx.post(f"{one.url}/v1/device/code", data={"client_id": "ml-dash"}).json()
+        asked = loopback.post(f"{one.url}/v1/device/code", data={"client_id": "ml-dash"}).json()
         page = asked["verification_uri_complete"].replace(one.url, other.url)
         assert "Approved" in approve(page, "alice").text
         form = {"grant_type": GRANT_TYPE, "device_code": asked["device_code"], "client_id": "ml-dash"}
 
         def redeem(url: str) -> httpx.Response:
-            return httpx.post(f"{url}/v1/device/token", data=form, timeout=30)
+            return loopback.post(f"{url}/v1/device/token", data=form, timeout=30)
 
         with ThreadPoolExecutor(8) as devices:
             answers = list(devices.map(redeem, [one.url, other.url] * 4))
@@ -43,10 +44,10 @@ def test_a_login_may_begin_at_one_server_be_approved_at_another_and_gives_one_to
 
         authorized = {"Authorization": f"Bearer {token}"}
         for url in (one.url, other.url):
-            assert httpx.get(f"{url}/v1/user", headers=authorized).json()["owner"] == "alice"
-        assert httpx.post(f"{one.url}/v1/token/revoke", data={"token": token}).status_code == 200
+            assert loopback.get(f"{url}/v1/user", headers=authorized).json()["owner"] == "alice"
+        assert loopback.post(f"{one.url}/v1/token/revoke", data={"token": token}).status_code == 200
         deadline = monotonic() + WAIT_S_MAX
-        while httpx.get(f"{other.url}/v1/user", headers=authorized).status_code == 200:
+        while loopback.get(f"{other.url}/v1/user", headers=authorized).status_code == 200:
             assert monotonic() < deadline
 
 

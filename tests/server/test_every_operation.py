@@ -22,6 +22,7 @@ from ml_dash.server.app import ROUTES
 from ml_dash.server.store import Store
 from ml_dash.server.tokens import Tokens
 
+from .. import loopback
 from .histories import JOURNAL, PREFIX, History
 from .serving import Served, add_user, create_token, run_command, serve
 from .shipping import Client
@@ -39,7 +40,7 @@ VALUES = {
     "sha256": sha256(CONTENT).hexdigest(),
     "bytes": str(len(CONTENT)),
 }
-CLIENT = httpx.Client(verify=False, trust_env=False, timeout=60)
+CLIENT = loopback.Client(timeout=60)
 NOBODY_S = {"welcome", "health", "deviceCode", "deviceToken", "revoke", "devicePage", "deviceAnswer"}
 """They need no token: they are how one is got or ended, and say nothing of anybody."""
 ON_LOOPBACK = {"metrics"}

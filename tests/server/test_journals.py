@@ -19,6 +19,7 @@ import zstandard
 
 from ml_dash.remote.protocol import NDJSON, PROBLEM, commits_path, journal_path, segment_path
 
+from .. import loopback
 from .conftest import NewServer, ServerProcess
 from .histories import JOURNAL, PREFIX, History
 from .shipping import Client, copy_at, precondition
@@ -372,7 +373,7 @@ def test_a_body_that_grows_too_large_is_refused_however_small_it_came(new_server
     server = new_server(settings={"body_bytes_max": 3 * MIB})
     bomb = b"0" * (4 * MIB)
     data = {"identity": bytes, "gzip": zlib_bomb, "zstd": zstandard.compress}[encoding](bomb)
-    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with loopback.Client(base_url=server.url, timeout=30) as client:
         answer = client.post(
             commits_path(JOURNAL),
             params={"prefix": PREFIX, "segment": 1, "offset": 0},
@@ -396,7 +397,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(new_server: NewServer) -> None
             f"Content-Type: {NDJSON}\r\nIf-None-Match: *\r\nContent-Length: 100\r\n\r\n{{".encode()
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 408")
-    assert httpx.get(f"{server.url}/v1/health", trust_env=False).status_code == 200
+    assert loopback.get(f"{server.url}/v1/health").status_code == 200
 
 
 def test_headers_that_come_too_slowly_end_the_connection(new_server: NewServer) -> None:
@@ -488,7 +489,7 @@ def test_of_several_journals_one_has_to_be_named(client: httpx.Client) -> None:
 def follow(url: str, found: list[tuple[str, bytes]], headers: dict[str, str] | None = None, after: int = 0) -> None:
     identity = ""
     with (
-        httpx.Client(timeout=30, trust_env=False) as client,
+        loopback.Client(timeout=30) as client,
         client.stream("GET", f"{url}/v1/events", params={"prefix": PREFIX, "after": after}, headers=headers) as answer,
     ):
         for line in answer.iter_lines():
@@ -555,7 +556,7 @@ def test_who_asks_only_for_the_head_of_a_stream_is_answered(client: httpx.Client
 
 def test_followers_are_bounded(new_server: NewServer) -> None:
     server = new_server(settings={"followers_max": 1})
-    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with loopback.Client(base_url=server.url, timeout=30) as client:
         send(client, History.of(1))
         with client.stream("GET", "/v1/events", params={"prefix": PREFIX}) as first:
             pieces = first.iter_raw()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ml_dash.journal.folder import JournalFolder
@@ -16,6 +15,7 @@ from ml_dash.remote.mirror import Mirror, ServerSource
 from ml_dash.remote.protocol import Head
 from ml_dash.remote.server import Server
 
+from .. import loopback
 from .conftest import ServerProcess
 from .histories import JOURNAL, PREFIX, History
 from .shipping import Client
@@ -133,7 +133,7 @@ def test_journals_of_several_machines_stand_side_by_side(
     # The one that came first stands where a local one would, and stays there.
     assert folders[1].experiment == tmp_path / PREFIX
     assert all(survey(folder).ok for folder in folders)
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with loopback.Client(base_url=server.url) as client:
         listed = client.get("/v1/experiments").json()["experiments"]
     assert [(each["prefix"], each["journals"]) for each in listed] == [(PREFIX, 2)]
 

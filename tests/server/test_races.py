@@ -12,13 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ..examples import IS_CAMPAIGN
 from ..promises import RecordProperty
 from .conftest import NewServer, ServerProcess
 from .histories import History
 from .shipping import Client, copy_at
 
 IN_EVERY_STORE = True
-KILLS = 12
+KILLS = 12 if IS_CAMPAIGN else 6
 CAMPAIGN_KILLS = 2000
 
 

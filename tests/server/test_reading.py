@@ -18,6 +18,7 @@ from ml_dash.remote.server import Server
 from ml_dash.remote.shipment import Shipment
 from ml_dash.state import from_plain_state
 
+from .. import loopback
 from .conftest import NewServer, ServerProcess
 from .test_journals import problem
 
@@ -60,7 +61,7 @@ def served(
             ship(server.url, root, prefix)
     else:
         server = new_server(root)
-    with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as client:
+    with loopback.Client(base_url=server.url, timeout=30.0) as client:
         yield client, root
 
 
@@ -154,7 +155,7 @@ def test_a_folder_of_local_journals_is_shown_and_never_changed(new_server: NewSe
         (tmp_path / "weights.bin").write_bytes(b"weights")
         experiment.files("models").upload(str(tmp_path / "weights.bin"))
     server = new_server(root)
-    with httpx.Client(base_url=server.url, timeout=30.0, trust_env=False) as client:
+    with loopback.Client(base_url=server.url, timeout=30.0) as client:
         assert client.get("/v1/health").json()["read_only"] is True
         head = client.get("/v1/journals", params={"prefix": "alice/ml/a"}).json()["journals"][0]
         answer = client.post(
@@ -196,7 +197,7 @@ def test_who_opens_the_server_in_a_browser_reads_what_it_is(
     assert f"ml-dash list --dash-url {server.url}" in page.text
     assert f"dash_url=&quot;{server.url}&quot;" in page.text
     record(tmp_path / ".dash", "alice/ml/a", points=1)
-    shows_only = httpx.get(new_server(tmp_path / ".dash").url).text
+    shows_only = loopback.get(new_server(tmp_path / ".dash").url).text
     assert "ml-dash list" in shows_only
     assert "dash_url=&quot;" not in shows_only, "nothing can be recorded there"
 

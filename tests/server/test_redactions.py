@@ -29,6 +29,7 @@ from ml_dash.server.append import Batch
 from ml_dash.server.journals import Journals
 from ml_dash.server.store import Store
 
+from .. import loopback
 from .conftest import ServerProcess
 from .test_journals import problem
 from .test_reading import ship
@@ -317,7 +318,7 @@ def two_machines(url: str, tmp_path: Path) -> None:
 
 
 def read_all(url: str) -> str:
-    with httpx.Client(base_url=url) as client:
+    with loopback.Client(base_url=url) as client:
         journals = [
             each["journal"] for each in client.get("/v1/journals", params={"prefix": PREFIX}).json()["journals"]
         ]

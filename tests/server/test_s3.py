@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
+from .. import loopback
 from .conftest import NewServer, Place, ServerProcess
 from .histories import History
 from .object_stores import ObjectStore, start_s3
@@ -28,7 +28,7 @@ def place(object_stores: Callable[[str], ObjectStore]) -> Place:
 def test_two_servers_on_one_bucket_store_each_line_once(new_server: NewServer) -> None:
     servers = [new_server() for _ in range(2)]
     urls = [each.url for each in servers]
-    history = History.of(20, 15, 25)
+    history = History.of(8, 6, 10)
 
     def ship_all(number: int) -> None:
         with Client(history, urls[::-1] if number % 2 else urls) as client:
@@ -39,7 +39,7 @@ def test_two_servers_on_one_bucket_store_each_line_once(new_server: NewServer) -
     assert [copy_at(url, history) for url in urls] == [history.segments] * 2
     # And while both are killed, one after the other.
     chance = random.Random(3)
-    history.commit(40)
+    history.commit(20)
     with ThreadPoolExecutor(1) as pool:
         shipping = pool.submit(ship_all, 0)
         for number in range(4):
@@ -54,7 +54,7 @@ def test_a_redacted_value_leaves_the_bucket(server: ServerProcess, tmp_path: Pat
     ship(server.url, tmp_path, PREFIX)
     redact(tmp_path)
     ship(server.url, tmp_path, PREFIX)
-    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with loopback.Client(base_url=server.url, timeout=30) as client:
         head = client.get("/v1/journals", params={"prefix": PREFIX}).json()["journals"][0]
         stored = client.get(f"/v1/journals/{head['journal']}/segments/1", params={"prefix": PREFIX}).content
     assert SECRET.encode() not in stored_by(server)
@@ -65,7 +65,7 @@ def test_a_store_that_does_not_answer_is_said_to(new_server: NewServer) -> None:
     there = start_s3()
     try:
         server = new_server(there.bucket(), environment=there.environment)
-        with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client:
+        with loopback.Client(base_url=server.url, timeout=120) as client:
             assert client.get("/v1/experiments").status_code == 200
             there.stop()
             answer = client.get("/v1/journals", params={"prefix": PREFIX})

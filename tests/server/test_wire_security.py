@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 import zstandard
@@ -17,6 +16,7 @@ import zstandard
 from ml_dash.reading.listing import Pattern
 from ml_dash.remote.protocol import BODY_BYTES_MAX, NDJSON, commits_path
 
+from .. import loopback
 from .conftest import ServerProcess
 from .histories import JOURNAL, PREFIX, History
 from .shipping import Client
@@ -164,7 +164,7 @@ def test_others_are_served_while_hundreds_of_bodies_do_not_come(server: ServerPr
             # A third says nothing, a third begins its headers, a third has more body to come than is held anyway.
             large = APPEND + HOST + BATCH + b"Content-Length: 1000000\r\n\r\n" + b"x" * 100_000
             wire.sendall((b"", APPEND, large)[number % 3])
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE_S) as client:
+        with loopback.Client(base_url=server.url, timeout=DEADLINE_S) as client:
             assert client.get("/v1/health").status_code == 200
         history = History.of(3)
         with Client(history, [server.url], prefix="bob/ml/others") as other:
@@ -189,7 +189,7 @@ def test_a_bomb_takes_no_more_memory_than_an_honest_body(server: ServerProcess, 
     process = psutil.Process(server.pid)
     resting = process.memory_info().rss
     peak = resting
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE_S) as client:
+    with loopback.Client(base_url=server.url, timeout=DEADLINE_S) as client:
         for _ in range(2):
             answer = client.post(
                 commits_path(JOURNAL),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from .. import loopback
 from .ledger import ledgers
 from .reader import journal_of
 from .world import World, die_with_parent
@@ -50,7 +51,7 @@ class Server:
         deadline = time.monotonic() + WAIT_S_MAX
         while True:
             with suppress(httpx.HTTPError):
-                httpx.get(f"{self.url}/v1/health", timeout=5, trust_env=False).raise_for_status()
+                loopback.get(f"{self.url}/v1/health", timeout=5).raise_for_status()
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.url} does not answer: {(self._home / 'server.log').read_text()[-2000:]}")

@@ -13,6 +13,7 @@ import pytest
 from ml_dash.facts.events import METRIC_LOGGED
 from ml_dash.journal.folder import JournalFolder
 
+from ..examples import share
 from ..promises import RecordProperty
 from .support import ROOT, reopen
 
@@ -42,17 +43,17 @@ def kill_writers(experiment: Path, seed: int, writers: int, kills: int, record_p
     record_property("events that had returned", sum(acknowledged))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", share(range(4), 2))
 def test_f8_one_writer_at_a_time_is_killed(tmp_path: Path, seed: int, record_property: RecordProperty) -> None:
     kill_writers(tmp_path, seed, 1, 20, record_property)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", share(range(2), 2))
 def test_f8_four_writers_at_a_time_are_killed(tmp_path: Path, seed: int, record_property: RecordProperty) -> None:
     kill_writers(tmp_path, 100 + seed, 4, 32, record_property)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", share(range(2), 2))
 def test_f8_eight_writers_at_a_time_are_killed(tmp_path: Path, seed: int, record_property: RecordProperty) -> None:
     kill_writers(tmp_path, 200 + seed, 8, 32, record_property)
 
