@@ -23,8 +23,8 @@ import orjson
 
 from ..facts.codec import CodecError, decode_events, events_of
 from ..facts.events import EVENT_REDACTED, Event
-from ..ids import new_id
 from .format import CommitLine
+from .replacing import replace_file
 
 if TYPE_CHECKING:
     from ..state.nouns import Redaction
@@ -94,14 +94,7 @@ def tell(folder: JournalFolder, payloads: Iterable[dict[str, Any]]) -> None:
     disk = folder.disk
     disk.make_folder(folder.redactions_folder)
     for name, data in missing.items():
-        temporary = f"{folder.redactions_folder}/.{new_id()}.new"
-        descriptor = disk.create(temporary)
-        try:
-            disk.write(descriptor, data)
-            disk.sync_file(descriptor)
-        finally:
-            disk.close(descriptor)
-        disk.rename(temporary, f"{folder.redactions_folder}/{name}")
+        replace_file(disk, f"{folder.redactions_folder}/{name}", data, is_synced=True)
     disk.sync_folder(folder.redactions_folder)
 
 

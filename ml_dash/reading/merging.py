@@ -43,6 +43,7 @@ from ..journal.folder import JournalFolder
 from ..journal.format import CommitLine
 from ..journal.lock import JournalLock
 from ..journal.reader import JournalReader
+from ..journal.replacing import replace_file
 from ..state.nouns import Redaction
 
 MERGED = "merged"
@@ -281,13 +282,7 @@ class Merging:
             if each.position is not None
         }
         members = {"generation": generation, "end": end, "place": place, "origins": merged}
-        temporary = f"{self._folder}/.{MARK}.{new_id()}"
-        descriptor = self._disk.create(temporary)
-        try:
-            self._disk.write(descriptor, orjson.dumps(members))
-        finally:
-            self._disk.close(descriptor)
-        self._disk.rename(temporary, f"{self._folder}/{MARK}")
+        replace_file(self._disk, f"{self._folder}/{MARK}", orjson.dumps(members))
 
 
 def _renumbered(events: bytes, origin: Origin) -> bytes:

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..errors import AuthenticationError, ConfigurationError, StorageError
-from ..ids import new_id
 from ..journal.disk import OPERATING_SYSTEM as disk
+from ..journal.replacing import replace_file
 from .address import checked_url
 
 SERVICE = "ml_dash"
@@ -250,16 +250,9 @@ def _in_file(server: str) -> dict[str, Any] | None:
 
 
 def _write(file: str, data: bytes) -> None:
-    draft = f"{file}.{new_id()}"
     try:
         disk.make_folder(os.path.dirname(file))
-        descriptor = disk.create_private(draft)
-        try:
-            disk.write(descriptor, data)
-            disk.sync_file(descriptor)
-        finally:
-            disk.close(descriptor)
-        disk.rename(draft, file)
+        replace_file(disk, file, data, is_synced=True, is_private=True)
         disk.sync_folder(os.path.dirname(file))
     except OSError as error:
         raise StorageError(

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from ..ids import new_id
 from ..journal.folder import JournalFolder
+from ..journal.replacing import replace_file
 from .protocol import Head
 
 FORMAT = "ml-dash-shipped"
@@ -74,14 +74,7 @@ def save(folder: JournalFolder, url: str, mark: Mark) -> None:
         # Of who was killed here.  If it lives, its hint is not saved, and it tries again.
         if _TEMPORARY_NAME.fullmatch(name):
             disk.remove(f"{folder.path}/{name}")
-    path = f"{folder.path}/.shipped.{new_id()}.new"
-    descriptor = disk.create(path)
-    try:
-        disk.write(descriptor, orjson.dumps(document) + b"\n")
-        disk.rename(path, folder.shipped_path)
-    finally:
-        disk.close(descriptor)
-        disk.remove(path)
+    replace_file(disk, folder.shipped_path, orjson.dumps(document) + b"\n")
 
 
 def _members(mark: Mark) -> dict[str, object]:

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from ..errors import RefusedError
-from ..ids import new_id
 from ..journal.declarations import redaction_in, tell
 from ..journal.disk import OPERATING_SYSTEM, Disk
 from ..journal.folder import JOURNAL, ORIGINS, JournalFolder
 from ..journal.reader import JournalReader
 from ..journal.redacted_lines import declared_line
+from ..journal.replacing import replace_file
 from ..state.nouns import Redaction
 from .protocol import Head
 
@@ -210,14 +210,7 @@ class Mirror:
 
     def _set_mark(self, folder: JournalFolder, mark: Mark) -> None:
         members = {name: getattr(mark, name) for name in Mark.__slots__}
-        temporary = f"{folder.path}/.{MARK}.{new_id()}"
-        descriptor = self._disk.create(temporary)
-        try:
-            self._disk.write(descriptor, orjson.dumps(members))
-            self._disk.sync_data(descriptor)
-        finally:
-            self._disk.close(descriptor)
-        self._disk.rename(temporary, f"{folder.path}/{MARK}")
+        replace_file(self._disk, f"{folder.path}/{MARK}", orjson.dumps(members), is_synced=True)
 
 
 @dataclass(frozen=True, slots=True)
