@@ -22,7 +22,6 @@ from ml_dash.journal.copying import CHUNK_BYTES, Content
 from ml_dash.journal.disk import Disk
 from ml_dash.journal.folder import JournalFolder
 
-from .examples import share
 from .journal.simulated_disk import PowerLoss, SimulatedDisk
 from .promises import RecordProperty
 
@@ -393,12 +392,23 @@ class Failing(Disk):
         setattr(self, call, fail)
 
 
-@pytest.mark.parametrize("code", share([errno.ENOSPC, errno.EIO], 2))
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What is written and read in four pieces."""
+    size = 4096
+    for module in ("contents", "copying"):
+        monkeypatch.setattr(f"ml_dash.journal.{module}.CHUNK_BYTES", size)
+    return DATA[: 3 * size] + b"the end"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("put", [put_bytes, put_copy, put_through_file])
 def test_a_call_that_fails_ends_in_success_or_in_an_error_that_leaves_nothing_half(
-    tmp_path: Path, source: Path, put: Put, call: str, code: int
+    tmp_path: Path, small_chunks: bytes, put: Put, call: str, code: int
 ) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(small_chunks)
     # A source that cannot be opened is the caller's to name.
     named: tuple[type[Exception], ...] = (StorageError, OSError) if call == "open_read" else (StorageError,)
     for number in (1, 2, 3):
@@ -409,12 +419,13 @@ def test_a_call_that_fails_ends_in_success_or_in_an_error_that_leaves_nothing_ha
         except named:
             content = None
         if content is not None:
-            assert store_at(folder).read(content) == DATA
+            assert store_at(folder).read(content) == small_chunks
         for path, data in stored(store).items():
             assert path.startswith(".draft-") or os.path.basename(path) == sha256(data).hexdigest()
         again = store_at(folder)
-        assert again.read(put(again, source)) == DATA
-        assert list(stored(again)) == [f"{content_of(DATA).checksum[:2]}/{content_of(DATA).checksum}"]
+        assert again.read(put(again, source)) == small_chunks
+        checksum = content_of(small_chunks).checksum
+        assert list(stored(again)) == [f"{checksum[:2]}/{checksum}"]
 
 
 def test_a_full_disk_is_named_and_leaves_no_draft(tmp_path: Path, source: Path) -> None:

@@ -25,7 +25,7 @@ from ml_dash.exchange.reports import ImportReport
 
 from .support import PREFIX, counts, files_below, import_one, same, values
 
-POINTS = 10_000
+POINTS = 4_000
 START = 1_700_000_000.0
 
 
