@@ -71,7 +71,7 @@ def create_app(store: Store | DashRoot, settings: Settings | None = None) -> Sta
             app.state.service.stopping.set()
             reading.close()
             if journals is not None:
-                journals.close()
+                journals.compaction.close()
 
     app = Starlette(
         routes=ROUTES,

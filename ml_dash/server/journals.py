@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from ..clock import monotonic_s, now_us
+from ..clock import now_us
 from ..journal.declarations import REDACTED_IN_BYTES, redaction_in
 from ..journal.format import GENESIS_HASH, Previous
 from ..remote.protocol import Head
@@ -41,17 +40,11 @@ from .append import (
     verify_next_segment,
 )
 from .bell import Bell
-from .compaction import (
-    BELIEF_S,
-    JOIN_OBJECTS_MIN,
-    LOOK_EVERY_OBJECTS,
-    LOOK_INTERVAL_S,
-    SWEEP_INTERVAL_S,
-    compact,
-)
-from .copies import JOURNAL_FOLDER, Copy, DamagedCopy, first_of, hash_before, read_segment, stored_bytes
+from .compaction import BELIEF_S
+from .compaction_schedule import CompactionSchedule
+from .copies import JOURNAL_FOLDER, Copy, first_of, hash_before, read_segment, stored_bytes
 from .redacting import InvalidRedaction, carry_out, declare, fits, redactions_of
-from .store import Missing, Store, StoreError, Taken
+from .store import Missing, Store, Taken
 
 INDEX = "index"
 COPIES_MAX = 10_000
@@ -95,9 +88,7 @@ class Journals:
         self.bell = bell if bell is not None else Bell()
         self._copies: OrderedDict[tuple[str, str], Copy] = OrderedDict()
         self._indexed: set[tuple[str, str]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sweeping: asyncio.Task[None] | None = None
-        self._compacting = asyncio.Lock()
+        self.compaction = CompactionSchedule(store, lambda: self._copies.values())
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -282,10 +273,7 @@ class Journals:
         copy.add(verified.head, len(data))
         await carry_out(self.store, copy, redactions)
         self.bell.ring(prefix)
-        if len(copy.pieces) % LOOK_EVERY_OBJECTS == 0 and monotonic_s() - copy.looked_s >= LOOK_INTERVAL_S:
-            self._start(self._compact(copy))
-        if self._sweeping is None:
-            self._sweeping = self._start(self._sweep_for_ever())
+        self.compaction.grew(copy)
         assert copy.head is not None
         return Stored(copy.head, verified.lines, verified.events, bool(redactions))
 
@@ -296,38 +284,6 @@ class Journals:
         with suppress(Taken):
             await self.store.create(f"{INDEX}/{prefix}/{JOURNAL_FOLDER}/{journal}", b"")
         self._indexed.add((prefix, journal))
-
-    # -- joining -------------------------------------------------------------------------------------------------
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_INTERVAL_S)
-            await self.sweep()
-
-    async def sweep(self) -> None:
-        """Joins what has become old since, also of journals that nothing is added to any more."""
-        for copy in list(self._copies.values()):
-            if len(copy.pieces) > JOIN_OBJECTS_MIN and monotonic_s() - copy.looked_s >= LOOK_INTERVAL_S:
-                await self._compact(copy)
-
-    async def _compact(self, copy: Copy) -> None:
-        # One at a time: it is of no hurry, and holds some MiB.
-        async with self._compacting, copy.lock:
-            copy.looked_s = monotonic_s()
-            # What fails here is tried again after so many objects more; nothing depends on it.
-            with suppress(StoreError, Missing, DamagedCopy):
-                if await compact(self.store, copy):
-                    await carry_out(self.store, copy, copy.redactions.values())
-
-    def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
 
     # -- redacting -----------------------------------------------------------------------------------------------
 

@@ -85,22 +85,22 @@ def test_a_journal_that_has_ended_is_joined_too(tmp_path: Path) -> None:
         journals = Journals(store)
         history = History.of(2 * JOIN_OBJECTS_MIN)
         await ship(journals, history)
-        await journals.sweep()
+        await journals.compaction.sweep()
         assert await objects(store) == 2 * JOIN_OBJECTS_MIN + 1
         long_ago = now_us() / 1e6 - 2 * AGE.total_seconds()
         for path in (tmp_path / "store/journals").rglob("*.jsonl"):
             os.utime(path, (long_ago, long_ago))
         # What was looked at a moment ago is left alone.
-        await journals.sweep()
+        await journals.compaction.sweep()
         assert await objects(store) == 2 * JOIN_OBJECTS_MIN + 1
         journals._copy(PREFIX, JOURNAL).looked_s -= LOOK_INTERVAL_S
-        await journals.sweep()
+        await journals.compaction.sweep()
         assert await objects(store) == 2
         assert await stands(journals) == history.segments
         history.commit(3)
         await ship(journals, history)
         assert await stands(Journals(store)) == history.segments
-        journals.close()
+        journals.compaction.close()
 
     asyncio.run(run())
 
