@@ -24,11 +24,11 @@ from .digits import Image, load_digits, split_fold
 from .model import SoftmaxRegression
 
 FOLDS = 4
-EPOCHS = 28
+EPOCHS = 14
 BATCH_SIZE = 16
 LEARNING_RATE = 0.05
 LEARNING_RATE_DECAY = 0.93
-EPOCHS_A_CHECKPOINT = 3
+EPOCHS_A_CHECKPOINT = 2
 _COUNTER = struct.Struct("<q")
 
 
