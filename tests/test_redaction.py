@@ -627,3 +627,35 @@ def test_a_damaged_spool_is_listed_by_verify_and_freed_of_the_secret(tmp_path: P
     assert counted(tmp_path) == 0
     assert verified(tmp_path).damaged_spools == report.damaged_spools
     assert load(tmp_path).params["last"] == 1
+
+
+class CountingDisk(Disk):
+    """How many bytes were read."""
+
+    def __init__(self) -> None:
+        self.read_bytes = 0
+
+    def read_at(self, descriptor: int, offset: int, count: int) -> bytes:
+        data = super().read_at(descriptor, offset, count)
+        self.read_bytes += len(data)
+        return data
+
+
+def test_a_journal_with_much_redacted_is_read_a_few_times_and_no_more_while_others_append(tmp_path: Path) -> None:
+    """Not once more for each segment in which something was redacted, which takes minutes where there are many."""
+    segments = 16
+    for number in range(segments):
+        append(tmp_path / PREFIX, ("s1", [point("train", i=number, note=SECRET)]), segment_bytes_max=1)
+    redacted = range(1, segments, 2)
+    for seq in redacted:
+        redact(tmp_path, seq, "note")
+    disk = CountingDisk()
+    folder = JournalFolder(tmp_path / PREFIX, disk)
+    size = sum(segment(tmp_path, number).stat().st_size for number in folder.segment_numbers())
+    found = []
+    for line in JournalReader(folder).commits():
+        found.append(SECRET.encode() in line.events)
+        if len(found) < segments:
+            append(tmp_path / PREFIX, ("s2", [point("more", i=len(found))]))
+    assert found[:segments] == [seq not in redacted for seq in range(1, segments + 1)]
+    assert disk.read_bytes < 8 * size, disk.read_bytes / size

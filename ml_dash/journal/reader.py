@@ -68,7 +68,7 @@ class JournalReader:
         looks_ahead: bool = True,
     ) -> None:
         self._folder = folder
-        self._redacted = RedactedLines(folder, redactions, self._read_ahead if looks_ahead else None)
+        self._redacted = RedactedLines(folder, redactions, self._reader_from if looks_ahead else None)
         self._on_rewind = on_rewind
         self._trusted = trusted
         self._headers: dict[int, tuple[Header, Position]] = {}
@@ -166,11 +166,10 @@ class JournalReader:
                 size *= 4
         return data
 
-    def _read_ahead(self, segment: int) -> tuple[list[int], Iterator[CommitLine]]:
-        """For `RedactedLines`: the segments from this one on, and what stands in them."""
+    def _reader_from(self, segment: int) -> JournalReader:
+        """For `RedactedLines`."""
         header = self.header(segment)
-        reader = JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
-        return [number for number in self._folder.segment_numbers() if number >= segment], reader.commits()
+        return JournalReader(self._folder, header[1] if header is not None else None, looks_ahead=False)
 
     # -- one segment ---------------------------------------------------------------------------------------------
 

@@ -1,16 +1,17 @@
 """Commits of which values were taken out: what stands in them instead, for whoever reads the lines.
 
 What redacts a commit stands behind it, or was told by the server that the bytes come from (`declarations.py`).  So the
-first line that is not valid by its own hash makes us look at what was told, and then through what follows, once for
-each segment; an ordinary journal is never read twice.
+first line that is not valid by its own hash makes us look at what was told, and then through what follows, once for all
+lines behind it; an ordinary journal is never read twice.
 
 A redaction may be declared and carried out while somebody reads.  So a line for which nothing was found is looked for
-once more where more has been declared, or may have been, since: where the journal has grown or more was told.
+once more where more has been declared, or may have been, since: where more was told, or in what the journal has grown
+by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from .segment_file import file_status, open_segment
 
 if TYPE_CHECKING:
     from ..state.nouns import Redaction
+    from .reader import JournalReader
 
 CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -29,27 +31,29 @@ CHUNK_BYTES = 4 * 1024 * 1024
 class RedactedLines:
     """The redactions of one journal, as far as a reader has to do with them.
 
-    What is `known` beforehand is applied even where the bytes have not been replaced yet.  `read_ahead` gives the
-    segments from one on and their commits, read without looking ahead; None for whoever reads so.
+    What is `known` beforehand is applied even where the bytes have not been replaced yet.  `reader_from` gives a reader
+    that begins with a segment and does not look ahead itself; None for such a reader's own.
     """
 
     def __init__(
         self,
         folder: JournalFolder,
         known: Iterable[Redaction],
-        read_ahead: Callable[[int], tuple[list[int], Iterator[CommitLine]]] | None,
+        reader_from: Callable[[int], JournalReader] | None,
     ) -> None:
         self._folder = folder
         self._known = {(each.segment, each.offset): each for each in known}
-        self._read_ahead = read_ahead
-        self._told: dict[Place, Redaction] = {}
-        self._seen_ahead: dict[int, dict[Place, Redaction]] = {}
-        self._looked_at: object = None
+        self._reader_from = reader_from
         self.are_known = bool(self._known)
+        self.forget()
 
     def forget(self) -> None:
         """What was seen: more may have been declared since."""
-        self._told, self._seen_ahead, self._looked_at = {}, {}, None
+        self._told: dict[Place, Redaction] = {}
+        self._seen_ahead: dict[Place, Redaction] = {}
+        self._ahead: JournalReader | None = None
+        self._looked_from = 0
+        self._looked_at: object = None
 
     def patched(self, line: CommitLine) -> CommitLine:
         """A valid line, with what is known to be redacted in it."""
@@ -71,10 +75,10 @@ class RedactedLines:
 
     def restored(self, text: bytes, before: str, journal: str, segment: int, offset: int) -> CommitLine | None:
         """A line that is not valid by its own hash, as the redacted commit that it is; None where it is none."""
-        if self._read_ahead is None or not looks_like_commit(text):
+        if self._reader_from is None or not looks_like_commit(text):
             return None
         for _ in range(2):
-            for declared in (self._told, self._seen_ahead.get(segment, {})):
+            for declared in (self._told, self._seen_ahead):
                 redaction = declared.get((segment, offset))
                 line = None if redaction is None else decode_redacted(text, redaction, before, journal)
                 if line is not None:
@@ -88,23 +92,26 @@ class RedactedLines:
         newest = max(self._folder.segment_numbers(), default=0)
         # In this order: what is declared while we look is found by the next look.
         there = told_count(self._folder), newest, file_status(self._folder, newest)
-        if there != self._looked_at:
-            self._told, self._seen_ahead, self._looked_at = {}, {}, there
-            add_to(self._told, told(self._folder))
-        elif segment in self._seen_ahead:
+        is_behind = self._looked_at is not None and segment >= self._looked_from
+        if is_behind and there == self._looked_at:
             return False
-        self._seen_ahead[segment] = self._look_ahead(segment)
+        self._looked_at = there
+        add_to(self._told, told(self._folder))
+        if not is_behind:
+            self._looked_from, self._ahead = segment, None
+        self._look_ahead()
         return True
 
-    def _look_ahead(self, segment: int) -> dict[Place, Redaction]:
-        """What is declared from the beginning of a segment on."""
-        assert self._read_ahead is not None
-        numbers, commits = self._read_ahead(segment)
-        found: dict[Place, Redaction] = {}
-        if any(map(self._may_declare, numbers)):
-            for line in commits:
-                found.update({(each.segment, each.offset): each for each in declared_in(line)})
-        return found
+    def _look_ahead(self) -> None:
+        """Finds what is declared from a segment on, or in what has come since that was found."""
+        assert self._reader_from is not None
+        if self._ahead is None:
+            numbers = (number for number in self._folder.segment_numbers() if number >= self._looked_from)
+            if not any(map(self._may_declare, numbers)):
+                return
+            self._ahead = self._reader_from(self._looked_from)
+        for line in self._ahead.commits():
+            self._seen_ahead.update({(each.segment, each.offset): each for each in declared_in(line)})
 
     def _may_declare(self, number: int) -> bool:
         """Whether the words stand anywhere in a segment: its lines need not be parsed where they do not."""
