@@ -2,8 +2,8 @@
 
 Who kills thousands of processes cannot wait for each to import what it needs.  Segments, batches, parts of files and
 pauses are small in all of them, so that a run of half a second has many requests, rotates segments and sends files in
-parts.  What it is asked for comes as a line of JSON, `{"role": …, …}`; `{"wait": PID}` and `{"poll": PID}` tell whether
-one has ended, and how.
+parts.  What it is asked for comes as a line of JSON, `{"role": …, …}`; `{"poll": PID}` tells whether one has
+ended, and how.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -32,6 +33,7 @@ SEGMENT_BYTES = 20_000
 BATCH_BYTES = 3_000
 FILE_BYTES = 2_500
 ATTEMPTS_MAX = 200
+POLL_S = 0.01
 
 
 # --- what the children do -----------------------------------------------------------------------------------
@@ -149,8 +151,8 @@ def _forking() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        if "wait" in asked or "poll" in asked:
-            pid, status = os.waitpid(asked.get("wait") or asked["poll"], 0 if "wait" in asked else os.WNOHANG)
+        if "poll" in asked:
+            pid, status = os.waitpid(asked["poll"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         else:
             answer = os.fork()
@@ -194,7 +196,10 @@ class Nursery:
 
     def wait(self, pid: int) -> int:
         """Its exit code; the number of a signal, negative, where that has ended it."""
-        return int(self._ask(wait=pid))
+        # Asked again and again: who waits must keep nobody else from starting what is waited for.
+        while (found := self.poll(pid)) is None:
+            time.sleep(POLL_S)
+        return found
 
     def poll(self, pid: int) -> int | None:
         found: int | None = self._ask(poll=pid)
