@@ -1,7 +1,8 @@
 """A small file, replaced whole: whoever reads it finds what it held before or what it holds now, never a part of it.
 
-It is written under a name that nobody reads, which is then given up for the real one.  Two who replace it at once both
-succeed, and the later one counts.  What a killed process leaves under the other name harms nobody.
+It is written under a name that nobody reads, `.shipped.<id>.new` beside `shipped.json`, which is then given up for the
+real one.  Two who replace it at once both succeed, and the later one counts.  What a killed process leaves under the
+other name harms nobody; who clears it away goes by that form.
 """
 
 from __future__ import annotations
